@@ -1,0 +1,270 @@
+package v1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// QueueScaler turns the dynos of one Heroku process type off while a job queue in Redis is idle,
+// and on again when there is work.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=queuescalers,shortName=qs,categories=autoscaling;heroku
+// +kubebuilder:printcolumn:name="App",type=string,JSONPath=`.spec.heroku.app`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.heroku.processType`
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.desiredQuantity`
+// +kubebuilder:printcolumn:name="Quantity",type=integer,JSONPath=`.status.quantity`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Active")].message`
+type QueueScaler struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what is asked for.
+	// +required
+	Spec QueueScalerSpec `json:"spec"`
+
+	// status is what was last observed and done.
+	// +optional
+	Status QueueScalerStatus `json:"status,omitzero"`
+}
+
+// QueueScalerList is a list of QueueScalers.
+//
+// +kubebuilder:object:root=true
+type QueueScalerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []QueueScaler `json:"items"`
+}
+
+// QueueScalerSpec is what a user asks for.
+type QueueScalerSpec struct {
+	// redis is the server that holds the queue.
+	// +required
+	Redis RedisSpec `json:"redis"`
+
+	// queue names the queue, or the queues, whose jobs the process type works on.
+	// +required
+	Queue QueueSpec `json:"queue"`
+
+	// heroku is the process type to scale.
+	// +required
+	Heroku HerokuSpec `json:"heroku"`
+
+	// activeQuantity is the number of dynos to run while the queue is active. More dynos than this
+	// are left alone until the queue next falls idle, since stopping one could interrupt a job.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=255
+	// +optional
+	ActiveQuantity int32 `json:"activeQuantity,omitempty"`
+
+	// idleTimeoutSeconds is how long the queue must be idle (nothing waiting, nothing in flight,
+	// nothing due) before the dynos are stopped.
+	// +kubebuilder:default=60
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	// +optional
+	IdleTimeoutSeconds int32 `json:"idleTimeoutSeconds,omitempty"`
+
+	// pollPeriodSeconds is how often the queue is read. It bounds the wait for a wake-up.
+	// +kubebuilder:default=15
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	// +optional
+	PollPeriodSeconds int32 `json:"pollPeriodSeconds,omitempty"`
+
+	// scheduledJobs says whether a scheduled or retried job wakes the dynos shortly before it is due
+	// (Wake) or only once something else put it into the queue (Ignore).
+	// +kubebuilder:default=Wake
+	// +optional
+	ScheduledJobs ScheduledJobsPolicy `json:"scheduledJobs,omitempty"`
+
+	// deletionPolicy says what becomes of the process type when this resource is deleted or names
+	// another target: ScaleUp leaves it with at least activeQuantity dynos, so that no job is left
+	// waiting; Retain leaves it as it is.
+	// +kubebuilder:default=ScaleUp
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// suspend stops all scaling by this resource: the quantity is held whatever the queue does.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// RedisSpec says how to reach a Redis or Valkey server.
+type RedisSpec struct {
+	// urlFrom says where the URL comes from: redis://, or rediss:// for TLS, with user, password and
+	// database number as usual: rediss://user:password@host:6380/0.
+	// +required
+	URLFrom RedisURLSource `json:"urlFrom"`
+
+	// tls says how the server's certificate is verified. It matters for rediss:// only.
+	// +kubebuilder:default={}
+	// +optional
+	TLS RedisTLS `json:"tls,omitzero"`
+}
+
+// RedisURLSource is where a Redis URL comes from: exactly one field is set.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef)",message="set secretKeyRef: the Secret, and the key in it, that holds the Redis URL"
+type RedisURLSource struct {
+	// secretKeyRef names a key of a Secret in this resource's namespace.
+	// +optional
+	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
+}
+
+// SecretKeyRef names one key of a Secret in the namespace of the resource.
+type SecretKeyRef struct {
+	// name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of a Secret: lower case letters, digits, '-' and '.'"
+	// +required
+	Name string `json:"name"`
+
+	// key in the Secret's data.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$')",message="must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	// +required
+	Key string `json:"key"`
+}
+
+// TLSVerification is how much of a server's certificate is verified.
+//
+// +kubebuilder:validation:Enum=Full;CAOnly;None
+type TLSVerification string
+
+const (
+	// VerifyFull verifies the chain and the host name.
+	VerifyFull TLSVerification = "Full"
+	// VerifyCAOnly verifies the chain and accepts any host name.
+	VerifyCAOnly TLSVerification = "CAOnly"
+	// VerifyNone accepts any certificate, such as the self-signed ones of Heroku Key-Value Store.
+	VerifyNone TLSVerification = "None"
+)
+
+// RedisTLS says how a Redis server's certificate is verified.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.caSecretRef) || self.verification != 'None'",message="caSecretRef has no effect with verification None: remove it, or set verification to Full or CAOnly"
+type RedisTLS struct {
+	// verification: Full checks chain and host name, CAOnly the chain, None nothing. Heroku's
+	// Key-Value Store has self-signed certificates, which need None.
+	// +kubebuilder:default=Full
+	// +optional
+	Verification TLSVerification `json:"verification,omitempty"`
+
+	// caSecretRef names a Secret's key with the PEM certificates of the authorities to trust in place
+	// of the system's.
+	// +optional
+	CASecretRef *SecretKeyRef `json:"caSecretRef,omitempty"`
+}
+
+// QueueType is a job system whose data in Redis is understood.
+//
+// +kubebuilder:validation:Enum=Sidekiq;List
+type QueueType string
+
+const (
+	// QueueSidekiq is Sidekiq 6, 7 or 8.
+	QueueSidekiq QueueType = "Sidekiq"
+	// QueueList is a plain Redis list that workers pop from.
+	QueueList QueueType = "List"
+)
+
+// QueueSpec names queues of one job system.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'List' || (has(self.names) && size(self.names) > 0)",message="type List needs names: the keys of the Redis lists",fieldPath=".names"
+// +kubebuilder:validation:XValidation:rule="self.type != 'List' || has(self.list) != has(self.maxJobSeconds)",message="type List needs exactly one of list.processingKeys and maxJobSeconds, since Redis does not show which jobs run: name the lists that workers move jobs to, or the longest time a job takes"
+// +kubebuilder:validation:XValidation:rule="self.type == 'List' || !has(self.list)",message="list belongs to type List: remove it",fieldPath=".list"
+// +kubebuilder:validation:XValidation:rule="self.type == 'List' || !has(self.maxJobSeconds)",message="maxJobSeconds belongs to type List, since Sidekiq shows its running jobs: remove it",fieldPath=".maxJobSeconds"
+type QueueSpec struct {
+	// type is the job system.
+	// +required
+	Type QueueType `json:"type"`
+
+	// names of the queues, without prefix; for List the keys. Empty means all queues, which only
+	// Sidekiq can list. Name all queues that the process type works on: a job in one that is not
+	// named wakes nobody.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +optional
+	Names []string `json:"names,omitempty"`
+
+	// keyPrefix goes in front of every key, literally: "shop:" for redis-namespace "shop".
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	KeyPrefix string `json:"keyPrefix,omitempty"`
+
+	// maxJobSeconds is the longest time a job takes, for queues whose running jobs Redis does not
+	// show: the dynos are kept this long after the last activity, if it is longer than the idle timeout.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	// +optional
+	MaxJobSeconds *int32 `json:"maxJobSeconds,omitempty"`
+
+	// list has what only type List needs.
+	// +optional
+	List *ListQueue `json:"list,omitempty"`
+}
+
+// ListQueue is for plain Redis lists.
+type ListQueue struct {
+	// processingKeys are the lists to which workers move the jobs they take (LMOVE, BLMOVE,
+	// RPOPLPUSH) and from which they remove them when done.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +required
+	ProcessingKeys []string `json:"processingKeys"`
+}
+
+// HerokuSpec names a process type of a Heroku app.
+type HerokuSpec struct {
+	// app is the app's name or UUID.
+	// +kubebuilder:validation:MaxLength=36
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9-]{1,28}[a-z0-9]$') || self.matches('^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')",message="must be the name of a Heroku app (3 to 30 lower case letters, digits and dashes, beginning with a letter) or its UUID"
+	// +required
+	App string `json:"app"`
+
+	// processType is the name of a line of the app's Procfile, such as worker.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-_a-zA-Z0-9]{1,128}$')",message="must be a process type of the app's Procfile: letters, digits, '-' and '_'"
+	// +kubebuilder:validation:XValidation:rule="self != 'release'",message="release runs once per deploy and cannot be scaled: name the process type of the workers"
+	// +required
+	ProcessType string `json:"processType"`
+
+	// apiKeySecretRef names a Secret's key with a Heroku API token. Scope write is enough.
+	// +required
+	APIKeySecretRef SecretKeyRef `json:"apiKeySecretRef"`
+}
+
+// ScheduledJobsPolicy says what scheduled and retried jobs do.
+//
+// +kubebuilder:validation:Enum=Wake;Ignore
+type ScheduledJobsPolicy string
+
+const (
+	// ScheduledJobsWake starts dynos shortly before a scheduled job is due.
+	ScheduledJobsWake ScheduledJobsPolicy = "Wake"
+	// ScheduledJobsIgnore does not look at scheduled jobs.
+	ScheduledJobsIgnore ScheduledJobsPolicy = "Ignore"
+)
+
+// DeletionPolicy says what becomes of the process type when its QueueScaler goes.
+//
+// +kubebuilder:validation:Enum=ScaleUp;Retain
+type DeletionPolicy string
+
+const (
+	// DeletionScaleUp leaves at least activeQuantity dynos.
+	DeletionScaleUp DeletionPolicy = "ScaleUp"
+	// DeletionRetain leaves the quantity as it is.
+	DeletionRetain DeletionPolicy = "Retain"
+)

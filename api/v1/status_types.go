@@ -1,0 +1,181 @@
+package v1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// QueueScalerStatus is what was last observed and done.
+type QueueScalerStatus struct {
+	// observedGeneration is the generation of the spec that this status answers.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// target is the process type in force, as Heroku names it.
+	// +optional
+	Target *Target `json:"target,omitempty"`
+
+	// desiredQuantity is the quantity the operator wants now. Absent while it does not know.
+	// +optional
+	DesiredQuantity *int32 `json:"desiredQuantity,omitempty"`
+
+	// quantity is what Heroku last answered. Absent while it is not known.
+	// +optional
+	Quantity *int32 `json:"quantity,omitempty"`
+
+	// quantityObservedTime is when Heroku gave that answer.
+	// +optional
+	QuantityObservedTime *metav1.Time `json:"quantityObservedTime,omitempty"`
+
+	// quantityLimit is the most that Heroku allowed when it refused a larger quantity.
+	// +optional
+	QuantityLimit *int32 `json:"quantityLimit,omitempty"`
+
+	// queue is what the queue looked like, written at transitions and else at most once a minute.
+	// +optional
+	Queue *QueueStatus `json:"queue,omitempty"`
+
+	// idleStartTime is when the queue was first seen idle, without a gap since. Absent while active
+	// or not known.
+	// +optional
+	IdleStartTime *metav1.Time `json:"idleStartTime,omitempty"`
+
+	// lastWakeTime is when the dynos were last started because of work.
+	// +optional
+	LastWakeTime *metav1.Time `json:"lastWakeTime,omitempty"`
+
+	// lastScaleTime is when the quantity was last changed by the operator.
+	// +optional
+	LastScaleTime *metav1.Time `json:"lastScaleTime,omitempty"`
+
+	// conditions: Ready, QueueReachable, FormationSynced, Active, WorkersHealthy; Reconciling and
+	// Stalled only when true.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Target is a process type of an app.
+type Target struct {
+	// appID is the app's UUID.
+	// +required
+	AppID string `json:"appID"`
+
+	// appName is the app's name when it was last read.
+	// +required
+	AppName string `json:"appName"`
+
+	// processType is the process type.
+	// +required
+	ProcessType string `json:"processType"`
+}
+
+// QueueStatus is what a queue looked like.
+type QueueStatus struct {
+	// depth is the number of jobs waiting.
+	// +required
+	Depth int64 `json:"depth"`
+
+	// inFlight is the number of jobs taken and not finished, as far as Redis shows them.
+	// +required
+	InFlight int64 `json:"inFlight"`
+
+	// nextDueTime is when the next scheduled or retried job is due.
+	// +optional
+	NextDueTime *metav1.Time `json:"nextDueTime,omitempty"`
+
+	// observedTime is when the queue looked like this.
+	// +required
+	ObservedTime metav1.Time `json:"observedTime"`
+}
+
+// Condition types. Ready, QueueReachable, FormationSynced and WorkersHealthy are good when True;
+// Active is neither good nor bad; Reconciling and Stalled are bad, and absent otherwise, as kstatus
+// wants them.
+const (
+	// ConditionReady: the queue and the formation are known and agree with the spec.
+	ConditionReady = "Ready"
+	// ConditionQueueReachable: the queue can be read, and what it holds is understood.
+	ConditionQueueReachable = "QueueReachable"
+	// ConditionFormationSynced: the formation has the desired quantity.
+	ConditionFormationSynced = "FormationSynced"
+	// ConditionActive: there is work, or there was until less than the idle timeout ago.
+	ConditionActive = "Active"
+	// ConditionWorkersHealthy: nothing says that the workers fail to take the jobs that wait.
+	ConditionWorkersHealthy = "WorkersHealthy"
+	// ConditionReconciling: the operator is retrying; no help is needed yet.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: somebody must change something.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of conditions and events.
+const (
+	ReasonReady             = "Ready"
+	ReasonSuspended         = "Suspended"
+	ReasonAnnotationInvalid = "AnnotationInvalid"
+
+	// Of Active.
+	ReasonWakeRequested     = "WakeRequested"
+	ReasonJobsWaiting       = "JobsWaiting"
+	ReasonJobsInFlight      = "JobsInFlight"
+	ReasonJobDue            = "JobDue"
+	ReasonJobDueSoon        = "JobDueSoon"
+	ReasonIdleTimeout       = "IdleTimeout"
+	ReasonAwaitingHeartbeat = "AwaitingHeartbeat"
+	ReasonDueUnknown        = "DueUnknown"
+	ReasonIdle              = "Idle"
+	ReasonUnknown           = "Unknown"
+
+	// Of QueueReachable.
+	ReasonQueueRead           = "QueueRead"
+	ReasonRedisUnreachable    = "RedisUnreachable"
+	ReasonRedisUnauthorized   = "RedisUnauthorized"
+	ReasonRedisURLInvalid     = "RedisURLInvalid"
+	ReasonRedisTLSFailed      = "RedisTLSFailed"
+	ReasonRedisKeyWrongType   = "RedisKeyWrongType"
+	ReasonQueueDataUnreadable = "QueueDataUnreadable"
+	ReasonSecretNotFound      = "SecretNotFound"
+	ReasonSecretKeyMissing    = "SecretKeyMissing"
+	ReasonSecretInvalid       = "SecretInvalid"
+
+	// Of FormationSynced.
+	ReasonSynced              = "Synced"
+	ReasonScaling             = "Scaling"
+	ReasonSurplus             = "Surplus"
+	ReasonQuantityLimited     = "QuantityLimited"
+	ReasonAppNotFound         = "AppNotFound"
+	ReasonProcessTypeNotFound = "ProcessTypeNotFound"
+	ReasonHerokuUnauthorized  = "HerokuUnauthorized"
+	ReasonHerokuForbidden     = "HerokuForbidden"
+	ReasonHerokuRefused       = "HerokuRefused"
+	ReasonHerokuUnavailable   = "HerokuUnavailable"
+	ReasonRateLimited         = "RateLimited"
+	ReasonTargetConflict      = "TargetConflict"
+
+	// Of WorkersHealthy.
+	ReasonWorkersHeard         = "WorkersHeard"
+	ReasonWorkersOff           = "WorkersOff"
+	ReasonWorkersNotHeard      = "WorkersNotHeard"
+	ReasonWorkersNotObservable = "WorkersNotObservable"
+	ReasonWorkersQuiet         = "WorkersQuiet"
+	ReasonWorkersCrashing      = "WorkersCrashing"
+	ReasonQueueNotServed       = "QueueNotServed"
+
+	// Of events and of what should not happen.
+	ReasonWoken            = "Woken"
+	ReasonStopped          = "Stopped"
+	ReasonDrift            = "Drift"
+	ReasonReleaseAbandoned = "ReleaseAbandoned"
+	ReasonInternalError    = "InternalError"
+)
+
+// Annotations that override the spec for a time, so that GitOps does not revert them. Their value is
+// a time in RFC 3339, such as 2030-01-31T18:00:00Z.
+const (
+	// AnnotationSuspendUntil suspends scaling until then.
+	AnnotationSuspendUntil = "queuescaler.dev/suspend-until"
+	// AnnotationWakeUntil keeps activeQuantity dynos running until then.
+	AnnotationWakeUntil = "queuescaler.dev/wake-until"
+)
+
+// Finalizer lets the deletion policy be carried out.
+const Finalizer = "queuescaler.dev/formation"

@@ -1,0 +1,124 @@
+// Command queuescaler is the operator: it reconciles QueueScalers.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/controllers"
+)
+
+// settings are the command line's.
+type settings struct {
+	namespaces              string
+	metricsAddress          string
+	probeAddress            string
+	leaderElect             bool
+	leaderElectionNamespace string
+	controller              controllers.Options
+	log                     zap.Options
+}
+
+func main() {
+	if err := run(parse()); err != nil {
+		fmt.Fprintln(os.Stderr, "queuescaler:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() settings {
+	var s settings
+	flag.StringVar(&s.namespaces, "namespaces", "", "namespaces to watch, separated by commas; empty for all, which needs a ClusterRole")
+	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
+	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
+	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
+	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
+	flag.DurationVar(&s.controller.WakeLead, "wake-lead", 45*time.Second, "how long before a scheduled job is due its workers are started: a dyno's boot, and the 15 s until Sidekiq first looks at its schedule")
+	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "time between two reads of a formation in search of changes made by others")
+	flag.IntVar(&s.controller.Workers, "workers", 10, "QueueScalers reconciled side by side")
+	s.log.BindFlags(flag.CommandLine)
+	flag.Parse()
+	return s
+}
+
+func run(s settings) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.log)))
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no cluster to talk to: set KUBECONFIG, or run in a pod: %w", err)
+	}
+	manager, err := ctrl.NewManager(config, s.manager())
+	if err != nil {
+		return err
+	}
+	if err := controllers.SetupWithManager(manager, s.controller); err != nil {
+		return err
+	}
+	if err := errors.Join(manager.AddHealthzCheck("ping", healthz.Ping), manager.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return err
+	}
+	return manager.Start(ctrl.SetupSignalHandler())
+}
+
+func (s settings) validate() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q: settings are flags; see --help", flag.Arg(0))
+	case s.controller.WakeLead < 0 || s.controller.WakeLead > time.Hour:
+		return fmt.Errorf("--wake-lead=%s must be between 0 and 1h", s.controller.WakeLead)
+	case s.controller.DriftPeriod < 10*time.Second:
+		return fmt.Errorf("--drift-period=%s must be at least 10s, or Heroku's rate limit is spent on it", s.controller.DriftPeriod)
+	case s.controller.Workers < 1:
+		return fmt.Errorf("--workers=%d must be at least 1", s.controller.Workers)
+	}
+	return nil
+}
+
+func (s settings) manager() ctrl.Options {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1.AddToScheme(scheme))
+	return ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cache.Options{DefaultNamespaces: watched(s.namespaces), DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                 metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress:  s.probeAddress,
+		LeaderElection:          s.leaderElect,
+		LeaderElectionID:        "queuescaler.dev",
+		LeaderElectionNamespace: s.leaderElectionNamespace,
+		// The process ends when the manager does, so that a successor need not wait for the lease.
+		LeaderElectionReleaseOnCancel: true,
+	}
+}
+
+// watched are the namespaces of the cache; nil for all.
+func watched(list string) map[string]cache.Config {
+	namespaces := map[string]cache.Config{}
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			namespaces[name] = cache.Config{}
+		}
+	}
+	if len(namespaces) == 0 {
+		return nil
+	}
+	return namespaces
+}

@@ -1,0 +1,153 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+)
+
+const (
+	// stopDeadline bounds the PATCH that stops workers. It is shorter than what lies between the
+	// end of a leader's lease renewals (10 s) and its successor's start (15 s).
+	stopDeadline = 4 * time.Second
+	// startDeadline bounds a PATCH that starts workers.
+	startDeadline = 10 * time.Second
+	// readBound bounds the reads of the queue around a stop.
+	readBound = 10 * time.Second
+	// limitMemory is how long a quantity that Heroku refused is not tried again.
+	limitMemory = time.Hour
+)
+
+// apply makes the formation what was decided: a stop first, since what it finds may want a start.
+func (r *Reconciler) apply(ctx context.Context, s *scope) {
+	if s.formationProblem != nil && !s.mayWake() {
+		return
+	}
+	if s.wantsStop() {
+		r.stop(ctx, s)
+	}
+	if s.wantsStart() {
+		r.start(ctx, s)
+	}
+}
+
+// mayWake says whether a start may be tried although the last call failed.
+func (s *scope) mayWake() bool {
+	return s.formationProblem == s.memory.retries.last && s.memory.target != nil && !s.now.Before(s.memory.retries.wakeAt)
+}
+
+func (s *scope) wantsStop() bool {
+	desired, quantity := s.decision.Desired, s.memory.quantity
+	return desired != nil && quantity != nil && *desired < *quantity && !s.memory.uncertain && s.formationProblem == nil
+}
+
+// wantsStart says whether the PATCH of a start has to go out: more dynos are wanted than are known
+// of, or the queue has just become active, and nothing vouches that they are there.
+func (s *scope) wantsStart() bool {
+	desired, quantity := s.decision.Desired, s.memory.quantity
+	switch {
+	case desired == nil || quantity == nil || !s.decision.Reason.Active():
+		return false
+	case *desired > *quantity:
+		return true
+	}
+	return !s.memory.confirmed && (s.memory.uncertain || s.snapshot.Live() < *desired)
+}
+
+// stop stops the workers if a last look at the queue still allows it, and looks again straight
+// after: a job that came in between is served at once.
+func (r *Reconciler) stop(ctx context.Context, s *scope) {
+	if !r.lookAgain(ctx, s) || !s.wantsStop() {
+		return
+	}
+	r.scale(ctx, s, stopDeadline)
+	if s.formationProblem == nil {
+		r.lookAgain(ctx, s)
+	}
+}
+
+// lookAgain reads the queue and decides anew. It says whether the read succeeded.
+func (r *Reconciler) lookAgain(ctx context.Context, s *scope) bool {
+	ctx, cancel := context.WithTimeout(ctx, readBound)
+	defer cancel()
+	snapshot, err := s.memory.hub.Observe(ctx, s.id())
+	if err != nil {
+		s.queueProblem = &problem{reason: v1.ReasonRedisUnreachable, message: "Redis did not answer in time"}
+	} else {
+		s.takeSnapshot(snapshot)
+	}
+	s.decide()
+	return err == nil
+}
+
+// start starts workers. A quantity above Heroku's limit is tried once more at the limit.
+func (r *Reconciler) start(ctx context.Context, s *scope) {
+	s.formationProblem = nil
+	r.scale(ctx, s, startDeadline)
+	if s.formationProblem != nil && s.formationProblem.reason == v1.ReasonQuantityLimited && s.memory.limit > 0 {
+		s.formationProblem = nil
+		s.decide()
+		if s.wantsStart() {
+			r.scale(ctx, s, startDeadline)
+		}
+	}
+}
+
+// scale sends the decided quantity and takes in what Heroku answers.
+func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	m, wanted, before := s.memory, *s.decision.Desired, *s.memory.quantity
+	reason := s.decision.Reason
+	formation, err := m.client.Scale(ctx, m.target.AppID, m.target.ProcessType, wanted)
+	if err != nil {
+		s.scaleFailed(err)
+		return
+	}
+	m.know(formation, s.now)
+	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
+	s.noteScaling(wanted)
+	m.retries.succeeded()
+	if formation.Quantity != wanted {
+		s.formationProblem = &problem{reason: v1.ReasonHerokuRefused, message: fmt.Sprintf(
+			"Heroku was asked for %d dynos and answered %d", wanted, formation.Quantity)}
+		m.retries.failed(s.formationProblem, s.now)
+	}
+	if before != formation.Quantity || wanted == 0 {
+		log.FromContext(ctx).Info("scaled", "app", m.target.AppName, "processType", m.target.ProcessType,
+			"from", before, "to", formation.Quantity, "reason", reason)
+		r.tell(s, normal, scaleReason(wanted), "Scale",
+			fmt.Sprintf("scaled %s from %d to %d: %s", m.target.ProcessType, before, formation.Quantity, phrases[reason]))
+	}
+}
+
+// scaleFailed takes in a refusal, or an answer that did not come: then the quantity is not known.
+func (s *scope) scaleFailed(err error) {
+	m := s.memory
+	s.failed(err)
+	known, ok := errors.AsType[*heroku.Error](err)
+	if !ok || !known.OutcomeKnown() {
+		m.doubt()
+		return
+	}
+	if known.Kind == heroku.AboveLimit {
+		m.limit, m.limitUntil = known.Limit, s.now.Add(limitMemory)
+		s.formationProblem.message = fmt.Sprintf("Heroku refused %d dynos, its limit is %d (%s): set spec.activeQuantity to at most that, or have the limit raised",
+			s.object.Spec.ActiveQuantity, known.Limit, known.Message)
+	}
+}
+
+// noteScaling writes the times of the last start and change.
+func (s *scope) noteScaling(wanted int) {
+	now := timestamp(s.now)
+	s.object.Status.LastScaleTime = &now
+	if wanted > 0 {
+		s.object.Status.LastWakeTime = &now
+	}
+}

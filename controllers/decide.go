@@ -1,0 +1,105 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/scaling"
+)
+
+// decide puts what is known before the decision.
+func (s *scope) decide() {
+	overrides, p := s.overrides()
+	s.specProblem = p
+	s.noteSuspension(overrides.suspended)
+	s.decision = scaling.Decide(scaling.Input{
+		Now:            s.now,
+		Suspended:      overrides.suspended,
+		SuspendedUntil: overrides.suspendedUntil,
+		WakeUntil:      overrides.wakeUntil,
+		ActiveQuantity: s.activeQuantity(),
+		Quantity:       s.memory.quantity,
+		Work:           s.work(),
+		IdleTimeout:    s.idleTimeout(),
+		WakeLead:       s.wakeLead,
+	})
+	if !s.decision.Reason.Active() {
+		s.memory.confirmed = false
+	}
+}
+
+// noteSuspension restarts the idle clock when scaling is resumed.
+func (s *scope) noteSuspension(suspended bool) {
+	if s.memory.suspended && !suspended {
+		s.memory.idleFloor = s.now
+	}
+	s.memory.suspended = suspended
+}
+
+// activeQuantity is the spec's, or the most that Heroku allowed of it.
+func (s *scope) activeQuantity() int {
+	wanted := int(s.object.Spec.ActiveQuantity)
+	if limit := s.memory.limit; limit > 0 && s.now.Before(s.memory.limitUntil) {
+		return min(wanted, limit)
+	}
+	return wanted
+}
+
+// work is what the snapshot says, or nil if it says nothing.
+func (s *scope) work() *scaling.Work {
+	if s.queueProblem != nil || !s.snapshot.Known() {
+		return nil
+	}
+	work := &scaling.Work{
+		Depth:         s.snapshot.Depth,
+		InFlight:      s.snapshot.InFlight,
+		NextDue:       s.snapshot.NextDue,
+		DueKnownUntil: s.snapshot.DueKnownUntil,
+		IdleSince:     s.snapshot.IdleSince,
+		SettledAt:     s.snapshot.SettledAt,
+		Heard:         s.snapshot.Heard,
+		Doubtful:      s.snapshot.Doubt != "",
+	}
+	if !work.IdleSince.IsZero() && work.IdleSince.Before(s.memory.idleFloor) {
+		work.IdleSince = s.memory.idleFloor
+	}
+	return work
+}
+
+// overrides are the parts of the spec and the annotations that stand above the queue.
+type overrides struct {
+	suspended                 bool
+	suspendedUntil, wakeUntil time.Time
+}
+
+// overrides reads the annotations. One that cannot be read is reported; a broken suspend-until
+// suspends, since somebody wants the formation left alone.
+func (s *scope) overrides() (overrides, *problem) {
+	o := overrides{suspended: s.object.Spec.Suspend}
+	until, p := s.timeAnnotation(v1.AnnotationSuspendUntil)
+	if s.now.Before(until) {
+		o.suspended, o.suspendedUntil = true, until
+	}
+	if p != nil || s.object.Spec.Suspend {
+		o.suspended, o.suspendedUntil = true, time.Time{}
+	}
+	var wakeProblem *problem
+	if o.wakeUntil, wakeProblem = s.timeAnnotation(v1.AnnotationWakeUntil); p == nil {
+		p = wakeProblem
+	}
+	return o, p
+}
+
+func (s *scope) timeAnnotation(name string) (time.Time, *problem) {
+	text, ok := s.object.Annotations[name]
+	if !ok {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, &problem{reason: v1.ReasonAnnotationInvalid, class: settled, message: fmt.Sprintf(
+			"annotation %s must be a time such as 2030-01-31T18:00:00Z: correct or remove it", name)}
+	}
+	return at, nil
+}

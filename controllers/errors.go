@@ -1,0 +1,144 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+	"github.com/queuescaler/queuescaler/internal/queue"
+)
+
+// problem is an error with an owner: what a condition says of it, and who can cure it.
+type problem struct {
+	reason  string
+	message string
+	class   class
+	// retryAfter is what Heroku asked for; 0 if nothing.
+	retryAfter time.Duration
+}
+
+// class says how a problem passes.
+type class int
+
+const (
+	// transient passes by itself.
+	transient class = iota
+	// limited passes when Heroku's rate budget refills.
+	limited
+	// missing may only not have arrived yet: somebody's job after missingPatience.
+	missing
+	// settled needs somebody to change something.
+	settled
+)
+
+// missingPatience is how long things may arrive in any order.
+const missingPatience = 10 * time.Minute
+
+// ofHeroku makes a problem of a Platform API error.
+func (s *scope) ofHeroku(err error) *problem {
+	known, ok := errors.AsType[*heroku.Error](err)
+	if !ok {
+		return &problem{reason: v1.ReasonInternalError, message: "calling Heroku failed; see the operator's log"}
+	}
+	spec := s.object.Spec.Heroku
+	p := &problem{message: known.Message, retryAfter: known.RetryAfter}
+	switch known.Kind {
+	case heroku.Unauthorized:
+		p.reason, p.class = v1.ReasonHerokuUnauthorized, settled
+		p.message = fmt.Sprintf("Heroku refuses the API token: put a valid one into key %q of Secret %q (spec.heroku.apiKeySecretRef)",
+			spec.APIKeySecretRef.Key, spec.APIKeySecretRef.Name)
+	case heroku.Forbidden:
+		p.reason, p.class = v1.ReasonHerokuForbidden, settled
+		p.message = fmt.Sprintf("Heroku forbids this (%s): spec.heroku.apiKeySecretRef needs a token with scope write, of an account that may scale app %q", known.Message, spec.App)
+	case heroku.AppNotFound:
+		p.reason, p.class = v1.ReasonAppNotFound, missing
+		p.message = fmt.Sprintf("Heroku does not know app %q, or does not show it to this account: check spec.heroku.app", spec.App)
+	case heroku.ProcessTypeNotFound:
+		p.reason, p.class = v1.ReasonProcessTypeNotFound, missing
+		p.message = fmt.Sprintf("app %q has no process type %q: check spec.heroku.processType and the app's Procfile", spec.App, spec.ProcessType)
+	case heroku.AboveLimit:
+		p.reason, p.class = v1.ReasonQuantityLimited, settled
+	case heroku.Invalid:
+		p.reason, p.class = v1.ReasonHerokuRefused, settled
+	case heroku.RateLimited:
+		p.reason, p.class = v1.ReasonRateLimited, limited
+		p.message = "the Heroku account has used up its API rate limit; it refills at about 75 requests a minute"
+	default:
+		p.reason = v1.ReasonHerokuUnavailable
+		p.message = "Heroku's API cannot be used now: " + known.Message
+	}
+	return p
+}
+
+// ofQueue makes a problem of a Redis error.
+func ofQueue(err *queue.Error) *problem {
+	p := &problem{message: err.Message}
+	switch err.Kind {
+	case queue.Unauthorized:
+		p.reason, p.class = v1.ReasonRedisUnauthorized, settled
+		p.message += ": check the Secret of spec.redis.urlFrom"
+	case queue.URLInvalid:
+		p.reason, p.class = v1.ReasonRedisURLInvalid, settled
+		p.message += " (spec.redis.urlFrom)"
+	case queue.TLSFailed:
+		p.reason, p.class = v1.ReasonRedisTLSFailed, settled
+	case queue.WrongType:
+		p.reason, p.class = v1.ReasonRedisKeyWrongType, settled
+	default:
+		p.reason = v1.ReasonRedisUnreachable
+	}
+	return p
+}
+
+// ofEndpoint makes a problem of a Redis URL or TLS setting that cannot be used.
+func ofEndpoint(err error) *problem {
+	if known, ok := errors.AsType[*queue.Error](err); ok {
+		return ofQueue(known)
+	}
+	return &problem{reason: v1.ReasonRedisURLInvalid, message: "the Redis URL cannot be used", class: settled}
+}
+
+// retries spaces out calls to Heroku after failures. Starting workers is tried sooner than all else.
+type retries struct {
+	failures       int
+	wakeAt, restAt time.Time
+	last           *problem
+}
+
+const (
+	// longestWake bounds the wait of a start: nobody may wait long for a worker.
+	longestWake = 5 * time.Second
+	// longestRest bounds the wait of a stop or a drift read.
+	longestRest = 5 * time.Minute
+	// settledRest is the wait after an error that somebody must cure. What they change (the Secret,
+	// the spec) is seen at once; this is for what is changed at Heroku.
+	settledRest = 10 * time.Minute
+	// missingRest is the wait for an app or a process type to appear at Heroku.
+	missingRest = 30 * time.Second
+)
+
+// failed plans the next calls after a problem.
+func (r *retries) failed(p *problem, now time.Time) {
+	r.failures++
+	r.last = p
+	backoff := time.Second << min(r.failures-1, 9)
+	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
+	switch p.class {
+	case limited:
+		rest = max(rest, 30*time.Second)
+	case missing:
+		rest, wake = missingRest, missingRest
+	case settled:
+		rest, wake = settledRest, settledRest
+	}
+	r.wakeAt = now.Add(jitter(max(wake, min(p.retryAfter, longestWake))))
+	r.restAt = now.Add(jitter(max(rest, p.retryAfter)))
+}
+
+func (r *retries) succeeded() { *r = retries{} }
+
+// jitter shortens a wait by up to a fifth, so that many objects do not come back together.
+func jitter(wait time.Duration) time.Duration { return wait - rand.N(wait/5+1) }

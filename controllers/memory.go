@@ -1,0 +1,104 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+	"github.com/queuescaler/queuescaler/internal/queue"
+)
+
+// memory is what the operator keeps of an object between two reconciles. It belongs to whoever
+// reconciles the object; the workqueue never lets two do that at once.
+type memory struct {
+	uid types.UID
+	// status is what was last written; nil before that.
+	status *v1.QueueScalerStatus
+
+	hub    *queue.Hub
+	client *heroku.Client
+	// app and processType are the spec's names that target was resolved from.
+	app, processType string
+	target           *v1.Target
+
+	// quantity is what Heroku last answered; nil if it never did. It is uncertain after a PATCH whose
+	// answer was lost.
+	quantity  *int
+	uncertain bool
+	readAt    time.Time
+	// nextDrift is when to read the formation again although nothing asks for it.
+	nextDrift time.Time
+	// confirmed says that Heroku's answer, or the workers' own heartbeats, vouched for the quantity
+	// since the queue became active.
+	confirmed bool
+	// limit is the most that Heroku allowed; 0 if it refused nothing. It is tried again at limitUntil.
+	limit      int
+	limitUntil time.Time
+
+	// generation is the one that the limit and the retries belong to.
+	generation int64
+	retries    retries
+
+	// unservedSince is when work was first seen waiting without a fresh heartbeat.
+	unservedSince time.Time
+	crashed       bool
+
+	// suspended says whether the last reconcile found the object suspended; idleFloor is when it
+	// last ceased to be.
+	suspended bool
+	idleFloor time.Time
+
+	// problem is the reason for which the object is not ready, and problemSince since when.
+	problem      string
+	problemSince time.Time
+
+	// releasingSince is when the release of the old target, or of the only one, began.
+	releasingSince time.Time
+}
+
+// know takes in what Heroku answered.
+func (m *memory) know(formation heroku.Formation, now time.Time) {
+	m.quantity, m.uncertain, m.readAt = &formation.Quantity, false, now
+	m.confirmed = true
+}
+
+// doubt says that the quantity may have changed: nothing is stopped until it is read again.
+func (m *memory) doubt() { m.uncertain, m.confirmed = true, false }
+
+// memories holds the memory of every object.
+type memories struct {
+	mu     sync.Mutex
+	byName map[types.NamespacedName]*memory
+}
+
+func newMemories() *memories { return &memories{byName: map[types.NamespacedName]*memory{}} }
+
+// get returns an object's memory. A new object of an old name begins with an empty one.
+func (m *memories) get(name types.NamespacedName, object *v1.QueueScaler) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.byName[name]
+	if !ok || known.uid != object.UID {
+		kept := known
+		known = &memory{uid: object.UID}
+		if kept != nil {
+			known.hub = kept.hub
+		}
+		m.byName[name] = known
+	}
+	if known.generation != object.Generation {
+		known.generation, known.limit, known.retries = object.Generation, 0, retries{}
+	}
+	return known
+}
+
+func (m *memories) drop(name types.NamespacedName) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.byName[name]
+	delete(m.byName, name)
+	return known
+}

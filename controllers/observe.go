@@ -1,0 +1,251 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+	"github.com/queuescaler/queuescaler/internal/queue"
+)
+
+// observeQueue makes a Hub watch the queue and takes what it knows of it. The Hub outlives the
+// reconcile and tells of changes through wakeups.
+func (r *Reconciler) observeQueue(ctx context.Context, s *scope) {
+	endpoint, problem := r.endpoint(ctx, s)
+	if problem != nil {
+		s.queueProblem = problem
+		return
+	}
+	hub, err := r.hubs.Acquire(s.id(), endpoint)
+	if err == nil {
+		s.useHub(hub)
+		name := s.name
+		err = hub.Watch(s.id(), s.queueSpec(), func(wake bool) { r.wakeups.enqueue(name, wake) })
+	}
+	if err != nil {
+		s.queueProblem = &problemInternal
+		return
+	}
+	s.takeSnapshot(hub.Snapshot(s.id()))
+}
+
+var problemInternal = problem{reason: v1.ReasonInternalError, message: "the queue cannot be watched; see the operator's log"}
+
+// useHub leaves the Hub of the connection used before.
+func (s *scope) useHub(hub *queue.Hub) {
+	if old := s.memory.hub; old != nil && old != hub {
+		old.Forget(s.id())
+	}
+	s.memory.hub = hub
+}
+
+func (s *scope) takeSnapshot(snapshot queue.Snapshot) {
+	s.snapshot, s.queueProblem = snapshot, nil
+	if snapshot.Err != nil {
+		s.queueProblem = ofQueue(snapshot.Err)
+	}
+}
+
+func (r *Reconciler) endpoint(ctx context.Context, s *scope) (queue.Endpoint, *problem) {
+	redis := s.object.Spec.Redis
+	url, p := r.secrets.value(ctx, s.name.Namespace, *redis.URLFrom.SecretKeyRef, "spec.redis.urlFrom.secretKeyRef")
+	if p != nil {
+		return queue.Endpoint{}, p
+	}
+	authorities := ""
+	if ref := redis.TLS.CASecretRef; ref != nil {
+		if authorities, p = r.secrets.value(ctx, s.name.Namespace, *ref, "spec.redis.tls.caSecretRef"); p != nil {
+			return queue.Endpoint{}, p
+		}
+	}
+	endpoint, err := queue.ParseEndpoint(url, verifications[redis.TLS.Verification], authorities)
+	if err != nil {
+		return queue.Endpoint{}, ofEndpoint(err)
+	}
+	return endpoint, nil
+}
+
+var verifications = map[v1.TLSVerification]queue.Verification{
+	v1.VerifyFull:   queue.VerifyFull,
+	v1.VerifyCAOnly: queue.VerifyCAOnly,
+	v1.VerifyNone:   queue.VerifyNone,
+}
+
+func (s *scope) queueSpec() queue.Spec {
+	spec := s.object.Spec
+	period := time.Duration(spec.PollPeriodSeconds) * time.Second
+	wanted := queue.Spec{
+		System:      queue.System(spec.Queue.Type),
+		Names:       spec.Queue.Names,
+		KeyPrefix:   spec.Queue.KeyPrefix,
+		ProcessType: spec.Heroku.ProcessType,
+		Period:      period,
+	}
+	if spec.Queue.List != nil {
+		wanted.ProcessingKeys = spec.Queue.List.ProcessingKeys
+	}
+	if spec.ScheduledJobs == v1.ScheduledJobsWake {
+		wanted.DueHorizon = s.wakeLead + s.idleTimeout() + 2*period
+	}
+	return wanted
+}
+
+// idleTimeout is the longer of the idle timeout and the longest job that Redis does not show.
+func (s *scope) idleTimeout() time.Duration {
+	seconds := s.object.Spec.IdleTimeoutSeconds
+	if longest := s.object.Spec.Queue.MaxJobSeconds; longest != nil {
+		seconds = max(seconds, *longest)
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// observeFormation makes sure of a client and a target, and reads the formation if it must.
+func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
+	if s.formationProblem = r.account(ctx, s); s.formationProblem != nil {
+		return
+	}
+	m, spec := s.memory, s.object.Spec.Heroku
+	if m.app != spec.App || m.processType != spec.ProcessType {
+		m.quantity, m.target = nil, nil
+	}
+	s.watchUnserved()
+	if r.mustRead(s) {
+		r.readFormation(ctx, s)
+	}
+	if m.target != nil && s.formationProblem == nil {
+		s.formationProblem = r.adopt(ctx, s)
+	}
+	if s.formationProblem == nil && s.now.Before(m.retries.restAt) {
+		s.formationProblem = m.retries.last
+	}
+}
+
+// account takes the client of the API token.
+func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
+	token, p := r.secrets.value(ctx, s.name.Namespace, s.object.Spec.Heroku.APIKeySecretRef, "spec.heroku.apiKeySecretRef")
+	if p != nil {
+		return p
+	}
+	client, err := r.accounts.Acquire(s.id(), apiKey{queue.Secret(token)})
+	if err != nil {
+		return &problem{reason: v1.ReasonInternalError, message: "no client for Heroku; see the operator's log"}
+	}
+	if s.memory.client != client {
+		s.memory.client, s.memory.retries = client, retries{}
+	}
+	return nil
+}
+
+// blindPatience is how long work may wait without a fresh heartbeat before the formation is read.
+const blindPatience = time.Minute
+
+// watchUnserved notes since when work waits and no worker is heard, where workers can be heard.
+func (s *scope) watchUnserved() {
+	m := s.memory
+	unserved := s.queueProblem == nil && s.snapshot.Heartbeats && s.snapshot.Depth > 0 && s.snapshot.Live() == 0
+	switch {
+	case !unserved:
+		m.unservedSince, m.crashed = time.Time{}, false
+	case m.unservedSince.IsZero():
+		m.unservedSince = s.now
+	}
+}
+
+func (s *scope) unservedForLong() bool {
+	since := s.memory.unservedSince
+	return !since.IsZero() && s.now.Sub(since) >= blindPatience
+}
+
+// mustRead says whether the formation has to be read now: it is not known, work waits and no worker
+// is heard, or somebody else may have changed it since.
+func (r *Reconciler) mustRead(s *scope) bool {
+	m := s.memory
+	switch {
+	case m.quantity == nil:
+		return !s.now.Before(m.retries.wakeAt)
+	case s.now.Before(m.retries.restAt):
+		return false
+	case m.uncertain || m.retries.failures > 0:
+		return true
+	case s.unservedForLong():
+		return s.now.Sub(m.readAt) >= blindPatience
+	}
+	return !s.now.Before(m.nextDrift)
+}
+
+func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
+	m, spec := s.memory, s.object.Spec.Heroku
+	app := spec.App
+	if m.target != nil {
+		app = m.target.AppID // a renamed app keeps its id
+	}
+	formation, err := m.client.Formation(ctx, app, spec.ProcessType)
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	m.retries.succeeded()
+	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
+	m.app, m.processType = spec.App, spec.ProcessType
+	m.target = &v1.Target{AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
+	r.noteDrift(s, formation)
+	m.know(formation, s.now)
+	if s.unservedForLong() {
+		s.lookForCrashes(ctx)
+	}
+}
+
+// noteDrift tells of a quantity that somebody else has changed.
+func (r *Reconciler) noteDrift(s *scope, formation heroku.Formation) {
+	if known := s.memory.quantity; known != nil && !s.memory.uncertain && *known != formation.Quantity {
+		r.tell(s, normal, v1.ReasonDrift, "Read", fmt.Sprintf("somebody else changed the quantity of %s from %d to %d",
+			formation.ProcessType, *known, formation.Quantity))
+	}
+}
+
+// lookForCrashes asks Heroku whether dynos crash, when nothing is heard of them.
+func (s *scope) lookForCrashes(ctx context.Context) {
+	dynos, err := s.memory.client.Dynos(ctx, s.memory.target.AppID, s.memory.target.ProcessType)
+	if err != nil {
+		return // the formation itself was just read; this only refines a message
+	}
+	s.memory.crashed = false
+	for _, dyno := range dynos {
+		s.memory.crashed = s.memory.crashed || dyno.State == "crashed"
+	}
+}
+
+// failed takes in an error of Heroku.
+func (s *scope) failed(err error) {
+	s.formationProblem = s.ofHeroku(err)
+	s.memory.retries.failed(s.formationProblem, s.now)
+}
+
+// adopt takes the target over: from whoever had it, and from the target this object had before.
+func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
+	target := s.memory.target
+	if old := s.object.Status.Target; old != nil && keyOf(old) != keyOf(target) {
+		if p := r.release(ctx, s, old); p != nil {
+			return p
+		}
+		s.object.Status.Target = nil
+	}
+	owner, displaced := r.claim(ctx, s.object, target)
+	for _, other := range displaced {
+		r.wakeups.enqueue(other, false)
+	}
+	if owner != s.name {
+		return conflict(target, owner)
+	}
+	return nil
+}
+
+func conflict(target *v1.Target, owner types.NamespacedName) *problem {
+	return &problem{reason: v1.ReasonTargetConflict, class: settled, message: fmt.Sprintf(
+		"process type %q of app %q belongs to QueueScaler %s, which is older: delete one of the two",
+		target.ProcessType, target.AppName, owner)}
+}

@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/scaling"
+)
+
+// phrases say in a few words why a decision was taken.
+var phrases = map[scaling.Reason]string{
+	scaling.Suspended:         "scaling is suspended",
+	scaling.WakeRequested:     "the annotation " + v1.AnnotationWakeUntil + " asks for it",
+	scaling.QueueUnknown:      "the queue is not known",
+	scaling.JobsWaiting:       "jobs wait",
+	scaling.JobsInFlight:      "a job is in flight",
+	scaling.JobDue:            "a scheduled job is due",
+	scaling.FormationUnknown:  "the formation is not known",
+	scaling.Asleep:            "the queue is idle",
+	scaling.DataDoubtful:      "something in Redis cannot be understood",
+	scaling.DueUnknown:        "the scheduled jobs are still being read",
+	scaling.JobDueSoon:        "a scheduled job is due soon",
+	scaling.IdleTimeout:       "the idle timeout is running",
+	scaling.AwaitingHeartbeat: "a worker has not been heard since the last job",
+	scaling.ProvenIdle:        "the queue was idle for the whole idle timeout",
+}
+
+// activeReasons are the condition reasons of decisions that keep workers up or would start them.
+var activeReasons = map[scaling.Reason]string{
+	scaling.WakeRequested:     v1.ReasonWakeRequested,
+	scaling.JobsWaiting:       v1.ReasonJobsWaiting,
+	scaling.JobsInFlight:      v1.ReasonJobsInFlight,
+	scaling.JobDue:            v1.ReasonJobDue,
+	scaling.DataDoubtful:      v1.ReasonQueueDataUnreadable,
+	scaling.DueUnknown:        v1.ReasonDueUnknown,
+	scaling.JobDueSoon:        v1.ReasonJobDueSoon,
+	scaling.IdleTimeout:       v1.ReasonIdleTimeout,
+	scaling.AwaitingHeartbeat: v1.ReasonAwaitingHeartbeat,
+}
+
+// activeCondition explains the decision: why this quantity, and until when.
+func (s *scope) activeCondition() condition {
+	d, timeout := s.decision, int(s.idleTimeout().Seconds())
+	switch reason := activeReasons[d.Reason]; {
+	case s.conflicting():
+		return unknown(v1.ReasonTargetConflict, "another QueueScaler scales this process type")
+	case d.Reason == scaling.Suspended:
+		return unknown(v1.ReasonSuspended, "scaling is suspended")
+	case d.Desired == nil:
+		return unknown(v1.ReasonUnknown, "held: %s", phrases[d.Reason])
+	case d.Reason.Active():
+		return yes(reason, "kept at %d: %s; zero %d s after the queue falls idle", *d.Desired, phrases[d.Reason], timeout)
+	case !d.ZeroAt.IsZero():
+		return yes(reason, "kept at %d until %s, when the idle timeout ends", *d.Desired, d.ZeroAt.UTC().Format(time.TimeOnly+"Z"))
+	case reason != "":
+		return yes(reason, "kept at %d: %s", *d.Desired, phrases[d.Reason])
+	}
+	if due := s.snapshot.NextDue; !due.IsZero() {
+		return no(v1.ReasonIdle, "idle; the next scheduled job starts the workers at %s", due.Add(-s.wakeLead).UTC().Format(time.RFC3339))
+	}
+	return no(v1.ReasonIdle, "idle; a job starts the workers")
+}
+
+// workersCondition tells what the heartbeats, or their absence, say of the workers.
+func (s *scope) workersCondition() condition {
+	m, snapshot := s.memory, s.snapshot
+	switch {
+	case s.queueProblem != nil || !snapshot.Known():
+		return unknown(v1.ReasonUnknown, "the queue is not known")
+	case !snapshot.Heartbeats:
+		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
+	case len(snapshot.NotServed) > 0:
+		return no(v1.ReasonQueueNotServed, "jobs wait in %s, which no worker process serves: add the queue to the workers' configuration", listed(snapshot.NotServed))
+	case snapshot.AllQuiet() && snapshot.Depth > 0:
+		return no(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: restart them")
+	case s.unservedForLong() && m.crashed:
+		return no(v1.ReasonWorkersCrashing, "jobs wait, and the dynos crash: see heroku logs --ps %s", s.object.Spec.Heroku.ProcessType)
+	case s.unservedForLong():
+		return no(v1.ReasonWorkersNotHeard, "jobs wait, and no worker process was heard for %d s: do the dynos use this Redis and these queues?", int(blindPatience.Seconds()))
+	case snapshot.Live() > 0:
+		return yes(v1.ReasonWorkersHeard, "worker processes are heard")
+	}
+	return yes(v1.ReasonWorkersOff, "no worker process is running")
+}
+
+// listed puts names into a message, as many as a person reads.
+func listed(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,180 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+	"github.com/queuescaler/queuescaler/internal/lease"
+	"github.com/queuescaler/queuescaler/internal/queue"
+	"github.com/queuescaler/queuescaler/internal/scaling"
+)
+
+// Options are the operator's own settings.
+type Options struct {
+	// HerokuURL is where the Platform API is; empty for Heroku's own.
+	HerokuURL string
+	// WakeLead is how long before a scheduled job is due its workers are started.
+	WakeLead time.Duration
+	// DriftPeriod is the time between two reads of a formation that nobody but a person changes.
+	DriftPeriod time.Duration
+	// Workers is the number of objects reconciled side by side.
+	Workers int
+	// Clock tells the time; nil for the real one.
+	Clock clock.PassiveClock
+}
+
+// Reconciler reconciles QueueScalers.
+type Reconciler struct {
+	client.Client
+	options  Options
+	clock    clock.PassiveClock
+	recorder events.EventRecorder
+	secrets  *secrets
+	hubs     *lease.Registry[queue.Endpoint, *queue.Hub]
+	accounts *lease.Registry[apiKey, *heroku.Client]
+	claims   *claims
+	memories *memories
+	wakeups  *wakeups
+}
+
+// +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// SetupWithManager makes a Reconciler and has the manager run it.
+func SetupWithManager(mgr ctrl.Manager, options Options) error {
+	r := newReconciler(mgr, options)
+	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr)); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("queuescaler").
+		For(&v1.QueueScaler{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, beingDeleted{}))).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usersOfSecret)).
+		WatchesRawSource(r.wakeups).
+		WithOptions(controller.Options{MaxConcurrentReconciles: options.Workers}).
+		Complete(r)
+}
+
+func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
+	r := &Reconciler{
+		Client:   mgr.GetClient(),
+		options:  options,
+		clock:    options.Clock,
+		recorder: mgr.GetEventRecorder("queuescaler"),
+		secrets:  newSecrets(mgr.GetClient(), mgr.GetAPIReader()),
+		claims:   newClaims(),
+		memories: newMemories(),
+		wakeups:  &wakeups{},
+	}
+	if r.clock == nil {
+		r.clock = clock.RealClock{}
+	}
+	r.hubs = lease.NewRegistry(
+		func(endpoint queue.Endpoint) (*queue.Hub, error) { return queue.NewHub(endpoint), nil },
+		func(hub *queue.Hub) { _ = hub.Close() })
+	r.accounts = lease.NewRegistry(
+		func(key apiKey) (*heroku.Client, error) { return newHerokuClient(options.HerokuURL, key), nil },
+		func(client *heroku.Client) { client.Close() })
+	return r
+}
+
+// Reconcile brings one QueueScaler's formation to where its queue wants it.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	object := &v1.QueueScaler{}
+	if err := r.Get(ctx, request.NamespacedName, object); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			r.forget(request.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if isDeleted(object) {
+		return r.finalize(ctx, r.newScope(object))
+	}
+	if err := r.ensureFinalizer(ctx, object); err != nil {
+		return ctrl.Result{}, err
+	}
+	s := r.newScope(object)
+	r.observeQueue(ctx, s)
+	r.observeFormation(ctx, s)
+	s.decide()
+	r.apply(ctx, s)
+	return r.report(ctx, s)
+}
+
+func (r *Reconciler) ensureFinalizer(ctx context.Context, object *v1.QueueScaler) error {
+	before := object.DeepCopy()
+	if !controllerutil.AddFinalizer(object, v1.Finalizer) {
+		return nil
+	}
+	return r.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// forget drops all that is kept for an object that is gone.
+func (r *Reconciler) forget(name client.ObjectKey) {
+	id := name.String()
+	if memory := r.memories.drop(name); memory != nil && memory.hub != nil {
+		memory.hub.Forget(id)
+	}
+	r.hubs.Release(id)
+	r.accounts.Release(id)
+	for _, other := range r.claims.drop(name) {
+		r.wakeups.enqueue(other, false)
+	}
+	dropMetrics(name)
+}
+
+// scope is one reconcile of one object.
+type scope struct {
+	object *v1.QueueScaler
+	// before is the object as it was when the reconcile began.
+	before *v1.QueueScaler
+	name   client.ObjectKey
+	memory *memory
+	// now is sampled once: two readings of a clock could give a wait that is not above zero.
+	now time.Time
+	// wakeLead is the operator's.
+	wakeLead time.Duration
+
+	snapshot         queue.Snapshot
+	queueProblem     *problem
+	formationProblem *problem
+	specProblem      *problem // of an annotation
+	decision         scaling.Decision
+}
+
+func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
+	name := client.ObjectKeyFromObject(object)
+	memory := r.memories.get(name, object)
+	if memory.status != nil {
+		object.Status = *memory.status.DeepCopy() // the cache may lag behind
+	}
+	return &scope{
+		object:   object,
+		before:   object.DeepCopy(),
+		name:     name,
+		memory:   memory,
+		now:      r.clock.Now(),
+		wakeLead: r.options.WakeLead,
+	}
+}
+
+// id is the object's name as an owner of shared resources.
+func (s *scope) id() string { return s.name.String() }

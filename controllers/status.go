@@ -1,0 +1,261 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/scaling"
+)
+
+const (
+	// countsPeriod is the shortest time between two writes that only bring newer counts.
+	countsPeriod = time.Minute
+	// stampsPeriod is the same for writes that only bring a newer time of the same quantity.
+	stampsPeriod = time.Hour
+)
+
+// report writes the status, tells of transitions and says when to look again. It is the only
+// writer of status.
+func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) {
+	s.writeStatus()
+	s.writeConditions()
+	r.tellTransitions(s)
+	s.measure()
+	if !s.worthWriting() {
+		return ctrl.Result{RequeueAfter: r.next(s)}, nil
+	}
+	written := s.object.Status.DeepCopy()
+	s.memory.status = nil
+	if err := r.Status().Patch(ctx, s.object, client.MergeFrom(s.before)); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	s.memory.status = written
+	return ctrl.Result{RequeueAfter: r.next(s)}, nil
+}
+
+func (s *scope) writeStatus() {
+	status, m := &s.object.Status, s.memory
+	status.ObservedGeneration = s.object.Generation
+	if m.target != nil && (s.formationProblem == nil || s.formationProblem == m.retries.last) {
+		status.Target = m.target
+	}
+	if s.conflicting() {
+		status.Target = nil
+	}
+	status.DesiredQuantity = nil
+	if !s.conflicting() {
+		status.DesiredQuantity = toInt32(s.decision.Desired)
+	}
+	status.Quantity = nil
+	if m.quantity != nil && !m.uncertain {
+		status.Quantity = toInt32(m.quantity)
+		status.QuantityObservedTime = ptr.To(timestamp(m.readAt))
+	}
+	status.QuantityLimit = nil
+	if m.limit > 0 {
+		status.QuantityLimit = toInt32(&m.limit)
+	}
+	status.IdleStartTime = nil
+	if work := s.work(); work != nil && !work.IdleSince.IsZero() && !s.decision.Reason.Active() {
+		status.IdleStartTime = ptr.To(timestamp(work.IdleSince))
+	}
+	if s.snapshot.Known() {
+		status.Queue = s.queueStatus()
+	}
+}
+
+func (s *scope) queueStatus() *v1.QueueStatus {
+	status := &v1.QueueStatus{Depth: s.snapshot.Depth, InFlight: s.snapshot.InFlight, ObservedTime: timestamp(s.snapshot.End)}
+	if !s.snapshot.NextDue.IsZero() {
+		status.NextDueTime = ptr.To(timestamp(s.snapshot.NextDue))
+	}
+	return status
+}
+
+func (s *scope) conflicting() bool {
+	return s.formationProblem != nil && s.formationProblem.reason == v1.ReasonTargetConflict
+}
+
+// worthWriting says whether the status says something new, beyond counts and times that were
+// written not long ago.
+func (s *scope) worthWriting() bool {
+	old, now := &s.before.Status, s.object.Status.DeepCopy()
+	if equality.Semantic.DeepEqual(old, now) {
+		return false
+	}
+	period := stampsPeriod
+	if s.decision.Reason != scaling.Asleep {
+		period = countsPeriod
+	}
+	if old.Queue == nil || now.Queue == nil || now.Queue.ObservedTime.Sub(old.Queue.ObservedTime.Time) >= period {
+		return true
+	}
+	now.Queue, now.QuantityObservedTime = old.Queue, old.QuantityObservedTime
+	return !equality.Semantic.DeepEqual(old, now)
+}
+
+// next is when to look again if nothing is heard before.
+func (r *Reconciler) next(s *scope) time.Duration {
+	m, next := s.memory, s.decision.Recheck
+	at := []time.Time{m.nextDrift}
+	if m.retries.failures > 0 {
+		at = append(at, m.retries.restAt)
+		if s.decision.Reason.Active() || m.quantity == nil {
+			at = append(at, m.retries.wakeAt)
+		}
+	}
+	if !m.unservedSince.IsZero() {
+		at = append(at, m.unservedSince.Add(blindPatience), m.readAt.Add(blindPatience))
+	}
+	if !m.releasingSince.IsZero() {
+		at = append(at, s.now.Add(time.Second))
+	}
+	for _, t := range at {
+		if t.After(s.now) {
+			next = min(next, t.Sub(s.now))
+		}
+	}
+	if s.decision.Reason != scaling.Asleep || s.worst() != nil {
+		next = min(next, countsPeriod) // newer counts, or patience that ends
+	}
+	return next
+}
+
+func (s *scope) writeConditions() {
+	s.set(v1.ConditionQueueReachable, s.queueCondition())
+	s.set(v1.ConditionFormationSynced, s.formationCondition())
+	s.set(v1.ConditionActive, s.activeCondition())
+	s.set(v1.ConditionWorkersHealthy, s.workersCondition())
+	p := s.worst()
+	s.set(v1.ConditionReady, s.readyCondition(p))
+	stalled := s.stalled(p)
+	s.setAbnormal(v1.ConditionStalled, p, stalled)
+	s.setAbnormal(v1.ConditionReconciling, p, p != nil && !stalled)
+}
+
+// condition is what differs between conditions.
+type condition struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+func yes(reason, format string, args ...any) condition {
+	return condition{metav1.ConditionTrue, reason, fmt.Sprintf(format, args...)}
+}
+
+func no(reason, format string, args ...any) condition {
+	return condition{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
+}
+
+func unknown(reason, format string, args ...any) condition {
+	return condition{metav1.ConditionUnknown, reason, fmt.Sprintf(format, args...)}
+}
+
+func (s *scope) set(conditionType string, c condition) {
+	meta.SetStatusCondition(&s.object.Status.Conditions, metav1.Condition{
+		Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
+		ObservedGeneration: s.object.Generation, LastTransitionTime: timestamp(s.now),
+	})
+}
+
+// setAbnormal keeps a condition that is only there while it is true.
+func (s *scope) setAbnormal(conditionType string, p *problem, present bool) {
+	if present {
+		s.set(conditionType, yes(p.reason, "%s", p.message))
+	} else {
+		meta.RemoveStatusCondition(&s.object.Status.Conditions, conditionType)
+	}
+}
+
+// worst is the problem that keeps the object from being ready, or nil.
+func (s *scope) worst() *problem {
+	for _, p := range []*problem{s.specProblem, s.formationProblem, s.queueProblem} {
+		if p != nil {
+			return p
+		}
+	}
+	switch {
+	case s.snapshot.Doubt != "":
+		return &problem{reason: v1.ReasonQueueDataUnreadable, message: s.snapshot.Doubt, class: settled}
+	case !s.snapshot.Known():
+		return &problem{reason: v1.ReasonUnknown, message: "the queue has not been read yet"}
+	case s.memory.uncertain:
+		return &problem{reason: v1.ReasonScaling, message: "Heroku's answer was lost; the formation is read again"}
+	case s.activeQuantity() < int(s.object.Spec.ActiveQuantity):
+		return &problem{reason: v1.ReasonQuantityLimited, class: settled, message: fmt.Sprintf(
+			"Heroku allows at most %d dynos here: set spec.activeQuantity to at most that, or have the limit raised", s.memory.limit)}
+	}
+	return nil
+}
+
+// stalled says whether somebody has to do something about a problem.
+func (s *scope) stalled(p *problem) bool {
+	if p == nil {
+		s.memory.problem = ""
+		return false
+	}
+	if s.memory.problem != p.reason {
+		s.memory.problem, s.memory.problemSince = p.reason, s.now
+	}
+	return p.class == settled || (p.class == missing && s.now.Sub(s.memory.problemSince) >= missingPatience)
+}
+
+func (s *scope) readyCondition(p *problem) condition {
+	switch {
+	case p != nil:
+		return no(p.reason, "%s", p.message)
+	case s.decision.Reason == scaling.Suspended:
+		return yes(v1.ReasonSuspended, "scaling is suspended; the quantity is left alone")
+	}
+	return yes(v1.ReasonReady, "the queue and the formation are known and agree")
+}
+
+func (s *scope) queueCondition() condition {
+	switch {
+	case s.queueProblem != nil:
+		return no(s.queueProblem.reason, "%s", s.queueProblem.message)
+	case !s.snapshot.Known():
+		return unknown(v1.ReasonUnknown, "the queue has not been read yet")
+	case s.snapshot.Doubt != "":
+		return no(v1.ReasonQueueDataUnreadable, "%s; workers are started but not stopped until it is mended", s.snapshot.Doubt)
+	case len(s.snapshot.Paused) > 0:
+		return yes(v1.ReasonQueueRead, "the queue is read every %d s; paused: %s", s.object.Spec.PollPeriodSeconds, listed(s.snapshot.Paused))
+	}
+	return yes(v1.ReasonQueueRead, "the queue is read every %d s", s.object.Spec.PollPeriodSeconds)
+}
+
+func (s *scope) formationCondition() condition {
+	m := s.memory
+	switch {
+	case s.formationProblem != nil:
+		return no(s.formationProblem.reason, "%s", s.formationProblem.message)
+	case m.quantity == nil || m.uncertain:
+		return unknown(v1.ReasonUnknown, "the formation is not known")
+	case s.activeQuantity() < int(s.object.Spec.ActiveQuantity):
+		return no(v1.ReasonQuantityLimited, "Heroku allows at most %d dynos here", m.limit)
+	case *m.quantity > s.activeQuantity():
+		return yes(v1.ReasonSurplus, "%d dynos are more than spec.activeQuantity; the surplus is stopped when the queue falls idle", *m.quantity)
+	case s.decision.Desired != nil && *s.decision.Desired != *m.quantity:
+		return no(v1.ReasonScaling, "scaling from %d to %d", *m.quantity, *s.decision.Desired)
+	}
+	return yes(v1.ReasonSynced, "the quantity is the desired one")
+}
+
+func toInt32(n *int) *int32 {
+	if n == nil {
+		return nil
+	}
+	return ptr.To(int32(*n)) //nolint:gosec // dynos are counted in hundreds
+}
+
+// timestamp is a time as the API keeps it.
+func timestamp(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }

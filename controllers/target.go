@@ -1,0 +1,229 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
+)
+
+// targetKey identifies a process type, whatever the app is called.
+type targetKey struct{ appID, processType string }
+
+func keyOf(target *v1.Target) targetKey { return targetKey{target.AppID, target.ProcessType} }
+
+// claimant is an object that wants a target. The oldest owns it.
+type claimant struct {
+	name    types.NamespacedName
+	uid     types.UID
+	created metav1.Time
+}
+
+func claimantOf(object *v1.QueueScaler) claimant {
+	return claimant{client.ObjectKeyFromObject(object), object.UID, object.CreationTimestamp}
+}
+
+func (c claimant) olderThan(other claimant) bool {
+	if c.created.Equal(&other.created) {
+		return c.uid < other.uid
+	}
+	return c.created.Before(&other.created)
+}
+
+// claims knows which objects want which targets, across namespaces. It knows of those reconciled
+// since the operator started; what was owned before that stands in their status.
+type claims struct {
+	mu     sync.Mutex
+	wanted map[types.NamespacedName]targetKey
+	by     map[types.NamespacedName]claimant
+}
+
+func newClaims() *claims {
+	return &claims{wanted: map[types.NamespacedName]targetKey{}, by: map[types.NamespacedName]claimant{}}
+}
+
+// put notes what an object wants. It returns all who want the same, and those who wanted what it
+// wanted before.
+func (c *claims) put(who claimant, target targetKey) (rivals []claimant, freed []types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before, ok := c.wanted[who.name]; ok && before != target {
+		freed = c.others(who.name, before)
+	}
+	c.wanted[who.name], c.by[who.name] = target, who
+	for _, name := range c.others(who.name, target) {
+		rivals = append(rivals, c.by[name])
+	}
+	return rivals, freed
+}
+
+// drop ends an object's claim and returns those who may now get what it had.
+func (c *claims) drop(name types.NamespacedName) []types.NamespacedName {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	target, ok := c.wanted[name]
+	if !ok {
+		return nil
+	}
+	delete(c.wanted, name)
+	delete(c.by, name)
+	return c.others(name, target)
+}
+
+func (c *claims) others(name types.NamespacedName, target targetKey) []types.NamespacedName {
+	var others []types.NamespacedName
+	for other, wanted := range c.wanted {
+		if other != name && wanted == target {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+// claim puts in an object's claim. It returns the owner, and those who must look again because of it.
+func (r *Reconciler) claim(ctx context.Context, object *v1.QueueScaler, target *v1.Target) (types.NamespacedName, []types.NamespacedName) {
+	me := claimantOf(object)
+	rivals, concerned := r.claims.put(me, keyOf(target))
+	rivals = append(rivals, r.recorded(ctx, me, target)...)
+	owner := me
+	for _, rival := range rivals {
+		if rival.olderThan(owner) {
+			owner = rival
+		}
+	}
+	if owner == me && object.Status.Target == nil {
+		for _, rival := range rivals {
+			concerned = append(concerned, rival.name)
+		}
+	}
+	return owner.name, concerned
+}
+
+// recorded returns the other objects whose status names the target.
+func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Target) []claimant {
+	var all v1.QueueScalerList
+	if err := r.List(ctx, &all, client.MatchingFields{targetField: targetIndex(target)}); err != nil {
+		log.FromContext(ctx).Error(err, "listing the QueueScalers of a target")
+		return nil
+	}
+	var found []claimant
+	for i := range all.Items {
+		other := claimantOf(&all.Items[i])
+		if other.uid != me.uid && !isDeleted(&all.Items[i]) {
+			found = append(found, other)
+		}
+	}
+	return found
+}
+
+// targetField indexes QueueScalers by the target in their status.
+const targetField = "target"
+
+func targetIndex(target *v1.Target) string { return target.AppID + "/" + target.ProcessType }
+
+func indexTargets(mgr ctrl.Manager) error {
+	return mgr.GetFieldIndexer().IndexField(context.Background(), &v1.QueueScaler{}, targetField, func(object client.Object) []string {
+		if target := object.(*v1.QueueScaler).Status.Target; target != nil {
+			return []string{targetIndex(target)}
+		}
+		return nil
+	})
+}
+
+// releasePatience is how long a release is tried before it is given up.
+const releasePatience = 30 * time.Second
+
+// finalize carries the deletion policy out and lets the object go: after releasePatience in any case.
+func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(s.object, v1.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	for _, other := range r.claims.drop(s.name) {
+		r.wakeups.enqueue(other, false)
+	}
+	if target := s.object.Status.Target; target != nil {
+		if s.memory.client == nil {
+			_ = r.account(ctx, s) // without a client the release fails and says so
+		}
+		if p := r.release(ctx, s, target); p != nil {
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		}
+	}
+	before := s.object.DeepCopy()
+	controllerutil.RemoveFinalizer(s.object, v1.Finalizer)
+	if err := r.Patch(ctx, s.object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, err
+	}
+	r.forget(s.name)
+	return ctrl.Result{}, nil
+}
+
+// release leaves a target by the deletion policy. A problem means: not yet.
+func (r *Reconciler) release(ctx context.Context, s *scope, target *v1.Target) *problem {
+	if s.object.Spec.DeletionPolicy == v1.DeletionRetain || s.suspended() || r.takenOver(ctx, s, target) {
+		return nil
+	}
+	if s.memory.releasingSince.IsZero() {
+		s.memory.releasingSince = s.now
+	}
+	p := r.scaleUp(ctx, s, target)
+	if p != nil && s.now.Sub(s.memory.releasingSince) < releasePatience {
+		return p
+	}
+	if p != nil {
+		r.tell(s, warning, v1.ReasonReleaseAbandoned, "Release", "gave up leaving "+target.ProcessType+" of "+target.AppName+" scaled up: "+p.message)
+	}
+	s.memory.releasingSince = time.Time{}
+	return nil
+}
+
+func (s *scope) suspended() bool {
+	o, _ := s.overrides()
+	return o.suspended
+}
+
+// takenOver says whether another object wants the target: then it is that one's to scale.
+func (r *Reconciler) takenOver(ctx context.Context, s *scope, target *v1.Target) bool {
+	me := claimantOf(s.object)
+	return len(r.claims.rivals(me.name, keyOf(target))) > 0 || len(r.recorded(ctx, me, target)) > 0
+}
+
+func (c *claims) rivals(name types.NamespacedName, target targetKey) []types.NamespacedName {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.others(name, target)
+}
+
+// scaleUp raises a target to the active quantity, so that no job of it is left waiting.
+func (r *Reconciler) scaleUp(ctx context.Context, s *scope, target *v1.Target) *problem {
+	if s.memory.client == nil {
+		return &problem{reason: v1.ReasonSecretNotFound, message: "there is no Heroku token"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, startDeadline)
+	defer cancel()
+	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType)
+	wanted := int(s.object.Spec.ActiveQuantity)
+	if err == nil && formation.Quantity < wanted {
+		_, err = s.memory.client.Scale(ctx, target.AppID, target.ProcessType, wanted)
+	}
+	if err == nil || isGone(err) {
+		return nil
+	}
+	return s.ofHeroku(err)
+}
+
+// isGone says whether there is nothing left to scale.
+func isGone(err error) bool {
+	known, ok := errors.AsType[*heroku.Error](err)
+	return ok && (known.Kind == heroku.AppNotFound || known.Kind == heroku.ProcessTypeNotFound)
+}

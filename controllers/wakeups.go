@@ -1,0 +1,56 @@
+package controllers
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// wakePriority lets an object whose jobs wait overtake all others.
+const wakePriority = 1000
+
+// wakeups is a source of the controller: it puts objects into its workqueue when their queues
+// change, or when another object's going concerns them.
+type wakeups struct {
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// Start takes the workqueue. Nobody can be waiting yet, since objects are watched only when they
+// are reconciled.
+func (w *wakeups) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = queue
+	return nil
+}
+
+func (w *wakeups) enqueue(name types.NamespacedName, wake bool) {
+	w.mu.Lock()
+	queue := w.queue
+	w.mu.Unlock()
+	request := ctrl.Request{NamespacedName: name}
+	if priority, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok && wake {
+		priority.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(wakePriority)}, request)
+		return
+	}
+	if queue != nil {
+		queue.Add(request)
+	}
+}
+
+// beingDeleted lets updates of objects through that wait for their finalizer.
+type beingDeleted struct{ predicate.Funcs }
+
+func (beingDeleted) Update(e event.UpdateEvent) bool { return isDeleted(e.ObjectNew) }
+
+func isDeleted(object client.Object) bool { return !object.GetDeletionTimestamp().IsZero() }

@@ -1,0 +1,163 @@
+package simulator
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Token gives access as an account. Several may belong to one, and share its rate budget.
+type Token struct {
+	Secret  string `json:"secret"`
+	Name    string `json:"name"`    // what the history shows; the account where empty
+	Account string `json:"account"` // the account's e-mail
+	// Scopes is global where empty, else any of identity, read, write, read-protected, write-protected.
+	Scopes []string `json:"scopes"`
+}
+
+type token struct {
+	Token
+	account *account
+}
+
+// account owns a rate budget: tokens that come back at a steady pace.
+type account struct {
+	email    string
+	created  time.Time
+	budget   float64
+	budgetAt time.Time
+}
+
+// AddToken adds a token, and its account with a full budget where that is new.
+func (s *Server) AddToken(t Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.Name == "" {
+		t.Name = t.Account
+	}
+	if len(t.Scopes) == 0 {
+		t.Scopes = []string{"global"}
+	}
+	s.tokens[t.Secret] = &token{Token: t, account: s.account(t.Account)}
+}
+
+// RemoveToken revokes a token: requests with it are unauthorized from now on.
+func (s *Server) RemoveToken(secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tokens, secret)
+}
+
+// SetBudget sets how many requests an account has left; it goes on being refilled.
+func (s *Server) SetBudget(email string, remaining int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.account(email)
+	a.budget, a.budgetAt = float64(remaining), time.Now()
+}
+
+// Budget says how many requests an account has left.
+func (s *Server) Budget(email string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.remaining(s.account(email))
+}
+
+func (s *Server) account(email string) *account {
+	a := s.accounts[email]
+	if a == nil {
+		now := time.Now()
+		a = &account{email: email, created: now, budget: float64(s.options.RateCapacity), budgetAt: now}
+		s.accounts[email] = a
+	}
+	return a
+}
+
+// identify finds the token of a request, nil where it has none that is known.
+func (s *Server) identify(r *http.Request) *token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens[credentials(r)]
+}
+
+// credentials are a Bearer token, or Basic with the token as password and an empty or e-mail user.
+func credentials(r *http.Request) string {
+	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return secret
+	}
+	user, password, _ := r.BasicAuth()
+	if user != "" && !strings.Contains(user, "@") {
+		return ""
+	}
+	return password
+}
+
+func authorize(c *call, accepted []string) error {
+	c.header.Set("Oauth-Scope", strings.Join(c.token.Scopes, " "))
+	c.header.Set("Oauth-Scope-Accepted", strings.Join(accepted, " "))
+	if slices.ContainsFunc(accepted, func(scope string) bool { return slices.Contains(c.token.Scopes, scope) }) {
+		return nil
+	}
+	return newError(http.StatusForbidden, "forbidden", fmt.Sprintf(
+		"The scope of this OAuth authorization does not allow access to this resource. "+
+			"This authorization has access scopes %s. This resource is accessible by scopes %s.",
+		strings.Join(c.token.Scopes, ", "), strings.Join(accepted, ", ")))
+}
+
+// spend takes one token of the account's budget. A refused request costs nothing.
+func (s *Server) spend(c *call, free bool) error {
+	a := c.token.account
+	remaining := s.remaining(a)
+	c.header.Set("Ratelimit-Multiplier", "1")
+	if free {
+		c.header.Set("Ratelimit-Remaining", strconv.Itoa(remaining))
+		return nil
+	}
+	if remaining < 1 {
+		c.header.Set("Ratelimit-Remaining", "0")
+		return rateLimited()
+	}
+	a.budget--
+	c.header.Set("Ratelimit-Remaining", strconv.Itoa(remaining-1))
+	return nil
+}
+
+func (s *Server) remaining(a *account) int {
+	now := time.Now()
+	a.budget += now.Sub(a.budgetAt).Minutes() * float64(s.options.RateRefill)
+	a.budget = min(a.budget, float64(s.options.RateCapacity))
+	a.budgetAt = now
+	// Rounding down would lose a token to the last bit of a sum of fractions.
+	return int(math.Floor(a.budget + 1e-6))
+}
+
+func rateLimited() *apiError {
+	return newError(http.StatusTooManyRequests, "rate_limit",
+		"Your account reached the API rate limit\nPlease wait a few minutes before making new requests")
+}
+
+func getRateLimit(c *call) (any, error) {
+	return map[string]int{"remaining": c.server.remaining(c.token.account)}, nil
+}
+
+func getAccount(c *call) (any, error) {
+	a := c.token.account
+	c.updated = a.created
+	return accountResource{
+		ID: a.id(), Email: a.email, AllowTracking: true, Verified: true,
+		CreatedAt: timestamp(a.created), UpdatedAt: timestamp(a.created),
+	}, nil
+}
+
+// id is the same on every run, like all ids here: a restarted simulator is the same platform.
+func (a *account) id() string { return stableID("account", a.email) }
+
+func stableID(parts ...string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(strings.Join(parts, "\x00"))).String()
+}

@@ -1,0 +1,172 @@
+package queue
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Secret is a string that does not print.
+type Secret string
+
+// String hides the secret.
+func (Secret) String() string { return "[redacted]" }
+
+// Format hides the secret, whatever the verb.
+func (s Secret) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, s.String()) }
+
+// MarshalText hides the secret.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Verification is how much of a server's certificate is verified.
+type Verification int
+
+// Verifications.
+const (
+	VerifyFull   Verification = iota // chain and host name
+	VerifyCAOnly                     // chain
+	VerifyNone                       // nothing
+)
+
+// Endpoint identifies a Redis server as one user sees it. Two owners share a connection only if
+// their endpoints are equal, credentials included. It is comparable, and prints without secrets.
+type Endpoint struct {
+	Address      string // host:port
+	Database     int
+	Username     string
+	Password     Secret
+	TLS          bool
+	ServerName   string
+	Verification Verification
+	CA           string // PEM; empty for the system's authorities
+}
+
+// ParseEndpoint understands redis://[user:password@]host[:port][/database], and rediss:// for TLS.
+// The error is an *Error of kind URLInvalid or TLSFailed, and names what is wrong without quoting
+// the URL.
+func ParseEndpoint(rawURL string, verification Verification, ca string) (Endpoint, error) {
+	parsed, err := url.Parse(strings.TrimSpace(rawURL))
+	if err != nil || parsed.Fragment != "" || strings.Contains(parsed.RawQuery, "@") {
+		return Endpoint{}, invalidURL("it cannot be parsed; a special character in the password must be percent-encoded")
+	}
+	if parsed.Scheme != "redis" && parsed.Scheme != "rediss" {
+		return Endpoint{}, invalidURL("it must begin with redis:// or rediss://")
+	}
+	if parsed.Hostname() == "" {
+		return Endpoint{}, invalidURL("it names no host")
+	}
+	database, err := parseDatabase(parsed.Path)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	if ca != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(ca)) {
+		return Endpoint{}, &Error{Kind: TLSFailed, Message: "spec.redis.tls.caSecretRef holds no PEM certificate"}
+	}
+	port := cmp.Or(parsed.Port(), "6379")
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return Endpoint{}, invalidURL("its port must be a number from 1 to 65535")
+	}
+	password, _ := parsed.User.Password()
+	endpoint := Endpoint{
+		Address:  net.JoinHostPort(parsed.Hostname(), port),
+		Database: database,
+		Username: parsed.User.Username(),
+		Password: Secret(password),
+	}
+	if parsed.Scheme == "rediss" {
+		endpoint.TLS, endpoint.ServerName = true, parsed.Hostname()
+		endpoint.Verification, endpoint.CA = verification, ca
+	}
+	return endpoint, nil
+}
+
+func parseDatabase(path string) (int, error) {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return 0, nil
+	}
+	database, err := strconv.Atoi(path)
+	if err != nil || database < 0 {
+		return 0, invalidURL("its path must be a database number, such as /0")
+	}
+	return database, nil
+}
+
+func invalidURL(what string) *Error {
+	return &Error{Kind: URLInvalid, Message: "the Redis URL is not valid: " + what}
+}
+
+// Bounds of one command. A Hub retries by itself, so that go-redis need not.
+const (
+	dialTimeout  = 5 * time.Second
+	replyTimeout = 5 * time.Second
+	bufferBytes  = 8 << 10 // go-redis's default of 32 KiB and more would be paid once per server
+)
+
+// client makes a go-redis client with one connection.
+func (e Endpoint) client() *redis.Client {
+	options := &redis.Options{
+		Addr:                     e.Address,
+		DB:                       e.Database,
+		Username:                 e.Username,
+		Password:                 string(e.Password),
+		ClientName:               "queuescaler",
+		DisableIdentity:          true, // CLIENT SETINFO is refused by strict ACLs
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		PoolSize:                 1,
+		MaxRetries:               -1,
+		DialerRetries:            1,
+		DialTimeout:              dialTimeout,
+		ReadTimeout:              replyTimeout,
+		WriteTimeout:             replyTimeout,
+		ContextTimeoutEnabled:    true,
+		ReadBufferSize:           bufferBytes,
+		WriteBufferSize:          bufferBytes,
+	}
+	if e.TLS {
+		options.TLSConfig = e.tlsConfig()
+	}
+	return redis.NewClient(options)
+}
+
+func (e Endpoint) tlsConfig() *tls.Config {
+	config := &tls.Config{ServerName: e.ServerName, MinVersion: tls.VersionTLS12}
+	if e.CA != "" {
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM([]byte(e.CA))
+	}
+	if e.Verification == VerifyFull {
+		return config
+	}
+	config.InsecureSkipVerify = true //nolint:gosec // the user asked for it, or VerifyConnection does it
+	if e.Verification == VerifyCAOnly {
+		config.VerifyConnection = verifyChain(config.RootCAs)
+	}
+	return config
+}
+
+// verifyChain verifies a server's certificate chain and leaves its host name alone.
+func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the server sent no certificate")
+		}
+		intermediates := x509.NewCertPool()
+		for _, certificate := range state.PeerCertificates[1:] {
+			intermediates.AddCert(certificate)
+		}
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
+		return err
+	}
+}

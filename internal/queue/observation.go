@@ -1,0 +1,91 @@
+package queue
+
+import "time"
+
+// Observation is what one look at a queue found. Ages and waits are measured by the Redis server's
+// clock alone; the Hub adds the operator's times of the look.
+type Observation struct {
+	// Depth is the number of jobs waiting, without those of paused queues.
+	Depth int64
+	// InFlight is the number of jobs taken and not finished, as far as Redis shows them: those of
+	// these queues, and any other job on those processes of the scaled process type that serve them.
+	InFlight int64
+	// Latency is the age of the oldest waiting job; 0 where the job system does not tell.
+	Latency time.Duration
+
+	// NextDue is when the next scheduled or retried job is due; zero if none is known of.
+	NextDue time.Time
+	// DueKnownUntil: scheduled jobs due later than this were not looked at. Zero: all were.
+	DueKnownUntil time.Time
+
+	// Heartbeats says whether the job system shows its worker processes at all.
+	Heartbeats bool
+	// Processes are those that serve these queues and may still be alive.
+	Processes []Process
+	// Processed counts the jobs ever finished, where that number is of these queues alone; else -1.
+	Processed int64
+	// NotServed are queues with waiting jobs that none of the living processes works on.
+	NotServed []string
+	// Paused are those of the queues that are paused.
+	Paused []string
+
+	// Doubt says what could not be understood, and where; empty if nothing.
+	Doubt string
+
+	// Start and End are the operator's times just before the first and just after the last reply.
+	Start, End time.Time
+}
+
+// Active says whether there is work now: jobs that wait, or jobs in flight.
+func (o Observation) Active() bool { return o.Depth > 0 || o.InFlight > 0 }
+
+// Process is a worker process as its own heartbeat shows it.
+type Process struct {
+	// Identity is <DYNO or host name>:<pid>:<nonce>.
+	Identity string
+	// HeardAgo is the age of its last heartbeat; negative if it cannot be told.
+	HeardAgo time.Duration
+	// Busy is the number of jobs it said it was working on.
+	Busy int64
+	// Quiet processes finish what they have and take no more jobs.
+	Quiet bool
+}
+
+// Fresh says whether the heartbeat is recent: processes beat every 5 or 10 seconds.
+func (p Process) Fresh() bool { return p.HeardAgo >= 0 && p.HeardAgo <= freshHeartbeat }
+
+// freshHeartbeat is three beats of Sidekiq 7 and 8.
+const freshHeartbeat = 30 * time.Second
+
+// Live counts the processes with a fresh heartbeat.
+func (o Observation) Live() int {
+	live := 0
+	for _, process := range o.Processes {
+		if process.Fresh() {
+			live++
+		}
+	}
+	return live
+}
+
+// AllQuiet says whether there are live processes, and all of them are quiet.
+func (o Observation) AllQuiet() bool {
+	quiet := 0
+	for _, process := range o.Processes {
+		if process.Fresh() && process.Quiet {
+			quiet++
+		}
+	}
+	return quiet > 0 && quiet == o.Live()
+}
+
+// heardAfter says whether every process is alive and was heard after t. A heartbeat's time is
+// counted back from the start of the look, the earliest it can have been.
+func (o Observation) heardAfter(t time.Time) bool {
+	for _, process := range o.Processes {
+		if !process.Fresh() || !o.Start.Add(-process.HeardAgo).After(t) {
+			return false
+		}
+	}
+	return true
+}

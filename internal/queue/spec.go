@@ -1,0 +1,73 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// System is a job system.
+type System string
+
+// Job systems.
+const (
+	Sidekiq System = "Sidekiq"
+	List    System = "List"
+)
+
+// Spec says which queues an owner wants to know of.
+type Spec struct {
+	System System
+	// Names of the queues; empty means all, where the job system lists its queues.
+	Names []string
+	// KeyPrefix goes in front of every key, literally.
+	KeyPrefix string
+	// ProcessingKeys are the lists that workers of a List move their jobs to.
+	ProcessingKeys []string
+
+	// ProcessType is the Heroku process type that is scaled: all jobs of its dynos count as in flight.
+	ProcessType string
+	// DueHorizon is how far ahead scheduled jobs matter; 0 leaves them unread.
+	DueHorizon time.Duration
+
+	// Period is the time between two reads.
+	Period time.Duration
+}
+
+// equal says whether two specs ask for the same, in the same way.
+func (s Spec) equal(other Spec) bool {
+	return s.System == other.System && s.KeyPrefix == other.KeyPrefix && s.ProcessType == other.ProcessType &&
+		s.DueHorizon == other.DueHorizon && s.Period == other.Period &&
+		slices.Equal(s.Names, other.Names) && slices.Equal(s.ProcessingKeys, other.ProcessingKeys)
+}
+
+// reader reads one owner's queues, and remembers from one look to the next what it must.
+type reader interface {
+	// look begins an observation. The result is complete when the last step has run.
+	look(result *Observation) step
+}
+
+// step adds the commands of the next round trip to the batch, having read the replies to those of
+// the one before. It returns the step after that, or nil when it added none.
+type step func(b *batch) (step, error)
+
+// readers makes the reader of each job system.
+var readers = map[System]func(Spec) reader{
+	Sidekiq: newSidekiq,
+	List:    newList,
+}
+
+func newReader(spec Spec) (reader, error) {
+	make, ok := readers[spec.System]
+	if !ok {
+		return nil, fmt.Errorf("queue: unknown job system %q", spec.System)
+	}
+	return make(spec), nil
+}
+
+// dynoOf says whether a process identity (<DYNO>:pid:nonce) is of a dyno of the process type, as
+// Heroku names them: worker.1.
+func dynoOf(identity, processType string) bool {
+	return processType != "" && strings.HasPrefix(identity, processType+".")
+}

@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"slices"
+	"time"
+)
+
+// Snapshot is the last that is known of an owner's queues. It is a value: nobody changes it.
+type Snapshot struct {
+	// Observation is the last successful look; its End is zero before the first.
+	Observation
+	// Err is why the last look failed; nil if it did not. While it is set the queue is not known.
+	Err *Error
+
+	// IdleSince is when the present idle spell began; zero while active or not known.
+	IdleSince time.Time
+	// SettledAt is when all workers must have been heard again after a gap in observation.
+	SettledAt time.Time
+	// Heard says whether every process that serves the queues is alive and was heard in this spell.
+	Heard bool
+}
+
+// Known says whether the snapshot tells the state of the queues.
+func (s Snapshot) Known() bool { return s.Err == nil && !s.End.IsZero() }
+
+// settleTime is how long it takes until workers whose heartbeats may have been lost (Redis was
+// away, or its data was replaced) are all seen again: more than two heartbeats.
+const settleTime = 30 * time.Second
+
+// tracker folds the looks of one owner into snapshots, and keeps the idle clock.
+type tracker struct {
+	snapshot Snapshot
+	maxGap   time.Duration // a longer time between two looks is a gap
+}
+
+// failed takes in a look that told nothing. The next successful one follows a gap.
+func (t *tracker) failed(err *Error) {
+	t.snapshot.Err = err
+	t.snapshot.IdleSince, t.snapshot.SettledAt, t.snapshot.Heard = time.Time{}, time.Time{}, false
+}
+
+// saw takes in a successful look.
+func (t *tracker) saw(look Observation) {
+	last := t.snapshot
+	next := Snapshot{Observation: look, IdleSince: last.IdleSince, SettledAt: last.SettledAt}
+	next.NextDue = steady(last.NextDue, look.NextDue)
+	if t.gap(last, look) {
+		next.IdleSince = time.Time{}
+		if look.Heartbeats {
+			next.SettledAt = look.End.Add(settleTime)
+		}
+	}
+	switch {
+	case look.Active() || finishedJobs(last, look):
+		next.IdleSince = time.Time{}
+		if !look.Active() {
+			next.IdleSince = look.End
+		}
+	case next.IdleSince.IsZero():
+		next.IdleSince = look.End
+	}
+	next.Heard = !next.IdleSince.IsZero() && look.heardAfter(next.IdleSince)
+	t.snapshot = next
+}
+
+// gap says whether something can have happened unseen before this look: it is the first, or the
+// first for long or after an error, or a process is gone that may be running on all the same.
+func (t *tracker) gap(last Snapshot, look Observation) bool {
+	return !last.Known() || look.Start.Sub(last.End) > t.maxGap || vanished(last.Observation, look)
+}
+
+// vanished says whether a process of the last look is missing in this one: it has stopped, or its
+// data were lost.
+func vanished(last, look Observation) bool {
+	present := make(map[string]bool, len(look.Processes))
+	for _, process := range look.Processes {
+		present[process.Identity] = true
+	}
+	for _, process := range last.Processes {
+		if !present[process.Identity] {
+			return true
+		}
+	}
+	return false
+}
+
+// finishedJobs says whether jobs came and went between the two looks.
+func finishedJobs(last Snapshot, look Observation) bool {
+	return last.Known() && last.Processed >= 0 && look.Processed >= 0 && last.Processed != look.Processed
+}
+
+// steady keeps a due time that moved by less than the looks' own inaccuracy.
+func steady(last, look time.Time) time.Time {
+	if !last.IsZero() && !look.IsZero() && look.Sub(last).Abs() < time.Second {
+		return last
+	}
+	return look
+}
+
+// matters says whether an owner must hear of a change, and whether jobs wait now that did not.
+func matters(last, next Snapshot) (changed, wake bool) {
+	if last.Known() != next.Known() || !sameError(last.Err, next.Err) {
+		return true, next.Known() && next.Depth > 0
+	}
+	wake = next.Depth > 0 && last.Depth == 0
+	changed = wake || last.Depth > 0 != (next.Depth > 0) || last.Active() != next.Active() ||
+		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt ||
+		last.IdleSince.IsZero() != next.IdleSince.IsZero() || (next.Heard && !last.Heard) ||
+		(last.Live() > 0) != (next.Live() > 0) || last.AllQuiet() != next.AllQuiet() ||
+		!slices.Equal(last.NotServed, next.NotServed) || !slices.Equal(last.Paused, next.Paused)
+	return changed, wake
+}
+
+func sameError(a, b *Error) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Kind == b.Kind && a.Message == b.Message
+}

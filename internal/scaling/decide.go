@@ -1,0 +1,216 @@
+// Package scaling decides how many dynos a process type should have. It is pure: everything it
+// needs, the time included, is in its input, and it touches nothing.
+//
+// Its invariant: an unknown never lowers a quantity, and nothing but the proof of zero does.
+package scaling
+
+import "time"
+
+// Work is what is known of a queue's work. Times are the operator's.
+type Work struct {
+	Depth    int64
+	InFlight int64
+
+	// NextDue is when the next scheduled job is due; zero if none is known.
+	NextDue time.Time
+	// DueKnownUntil bounds what is known of scheduled jobs: one due later than this may exist
+	// unseen. Zero means that all are known.
+	DueKnownUntil time.Time
+
+	// IdleSince is when the present idle spell began: after the last activity seen and after the
+	// last gap in observation. Zero while active.
+	IdleSince time.Time
+	// SettledAt is when the workers can be trusted again after such a gap: their heartbeats have
+	// had the time to arrive. Zero where no gap is being waited out.
+	SettledAt time.Time
+	// Heard says that every process that serves the queue is alive and was heard after IdleSince.
+	// True where the job system has no heartbeats.
+	Heard bool
+	// Doubtful says that something in Redis could not be understood: there may be more work than
+	// is counted here.
+	Doubtful bool
+}
+
+// Input is all that a decision depends on.
+type Input struct {
+	Now time.Time
+
+	// Suspended holds the quantity; SuspendedUntil is zero where no end is set.
+	Suspended      bool
+	SuspendedUntil time.Time
+	// WakeUntil keeps the workers up until then, whatever the queue holds.
+	WakeUntil time.Time
+
+	// ActiveQuantity is the number of dynos for an active queue, at least 1.
+	ActiveQuantity int
+	// Quantity is the formation's present one; nil while not known.
+	Quantity *int
+	// Work is nil while the queue cannot be read.
+	Work *Work
+
+	// IdleTimeout is how long the queue must be idle before zero.
+	IdleTimeout time.Duration
+	// WakeLead is how long before a scheduled job is due the workers are started.
+	WakeLead time.Duration
+}
+
+// Reason says why a decision was taken.
+type Reason string
+
+// Reasons, in the order in which they are looked at.
+const (
+	Suspended         Reason = "Suspended"
+	WakeRequested     Reason = "WakeRequested"
+	QueueUnknown      Reason = "QueueUnknown"
+	JobsWaiting       Reason = "JobsWaiting"
+	JobsInFlight      Reason = "JobsInFlight"
+	JobDue            Reason = "JobDue"
+	FormationUnknown  Reason = "FormationUnknown"
+	Asleep            Reason = "Asleep"
+	DataDoubtful      Reason = "DataDoubtful"
+	DueUnknown        Reason = "DueUnknown"
+	JobDueSoon        Reason = "JobDueSoon"
+	IdleTimeout       Reason = "IdleTimeout"
+	AwaitingHeartbeat Reason = "AwaitingHeartbeat"
+	ProvenIdle        Reason = "ProvenIdle"
+)
+
+// Active says whether the reason is one for which workers must run.
+func (r Reason) Active() bool {
+	switch r {
+	case WakeRequested, JobsWaiting, JobsInFlight, JobDue:
+		return true
+	}
+	return false
+}
+
+// Decision is what should be.
+type Decision struct {
+	// Desired is the wanted quantity; nil while it cannot be told, which means: hold.
+	Desired *int
+	Reason  Reason
+	// ZeroAt is when the idle timeout ends, where one is running; zero otherwise.
+	ZeroAt time.Time
+	// Recheck is when to decide again if nothing is heard before; always above zero.
+	Recheck time.Duration
+}
+
+const (
+	// slowRecheck is for decisions that only an observation can change.
+	slowRecheck = 10 * time.Minute
+	// proofRecheck is for what should be known any moment: a heartbeat, a page of the schedule.
+	proofRecheck = 2 * time.Second
+)
+
+// Decide says how many dynos there should be, and why.
+func Decide(in Input) Decision {
+	if in.Suspended {
+		return Decision{Reason: Suspended, Recheck: until(in.Now, in.SuspendedUntil)}
+	}
+	if in.Now.Before(in.WakeUntil) {
+		return wake(in, WakeRequested, until(in.Now, in.WakeUntil))
+	}
+	if in.Work == nil {
+		return Decision{Reason: QueueUnknown, Recheck: slowRecheck}
+	}
+	if reason := in.active(); reason != "" {
+		return wake(in, reason, slowRecheck)
+	}
+	if in.Quantity == nil {
+		return Decision{Reason: FormationUnknown, Recheck: slowRecheck}
+	}
+	if *in.Quantity == 0 {
+		return hold(in, Asleep, until(in.Now, in.dueWake()))
+	}
+	return in.fallAsleep()
+}
+
+// active returns the reason for which workers must run now, or none.
+func (in Input) active() Reason {
+	work := in.Work
+	switch {
+	case work.Depth > 0:
+		return JobsWaiting
+	case work.InFlight > 0:
+		return JobsInFlight
+	case !work.NextDue.IsZero() && !in.Now.Before(work.NextDue.Add(-in.WakeLead)):
+		return JobDue
+	}
+	return ""
+}
+
+// dueWake is when scheduled work next asks for a look: when the next job's lead begins, or where
+// knowledge of the schedule ends. Zero if never.
+func (in Input) dueWake() time.Time {
+	next := earliest(in.Work.NextDue, in.Work.DueKnownUntil)
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(-in.WakeLead)
+}
+
+// fallAsleep looks for the proof of zero of a queue without work, and holds until it has all of it.
+func (in Input) fallAsleep() Decision {
+	work := in.Work
+	zeroAt := latest(work.IdleSince.Add(in.IdleTimeout), work.SettledAt)
+	stay := in.Now.Add(in.WakeLead + in.IdleTimeout)
+	switch {
+	case work.Doubtful:
+		return hold(in, DataDoubtful, slowRecheck)
+	case !work.NextDue.IsZero() && !work.NextDue.After(stay):
+		// Stopping for less than a timeout would only cost a start.
+		return hold(in, JobDueSoon, until(in.Now, in.dueWake()))
+	case !work.DueKnownUntil.IsZero() && !work.DueKnownUntil.After(stay):
+		return hold(in, DueUnknown, proofRecheck)
+	case work.IdleSince.IsZero():
+		return hold(in, IdleTimeout, proofRecheck)
+	case in.Now.Before(zeroAt):
+		decision := hold(in, IdleTimeout, until(in.Now, zeroAt))
+		decision.ZeroAt = zeroAt
+		return decision
+	case !work.Heard:
+		return hold(in, AwaitingHeartbeat, proofRecheck)
+	}
+	return Decision{Desired: new(int), Reason: ProvenIdle, Recheck: slowRecheck}
+}
+
+// wake wants the active quantity, or more where more runs: while active nothing is stopped.
+func wake(in Input, reason Reason, recheck time.Duration) Decision {
+	desired := in.ActiveQuantity
+	if in.Quantity != nil {
+		desired = max(desired, *in.Quantity)
+	}
+	return Decision{Desired: &desired, Reason: reason, Recheck: recheck}
+}
+
+// hold wants what is.
+func hold(in Input, reason Reason, recheck time.Duration) Decision {
+	desired := *in.Quantity
+	return Decision{Desired: &desired, Reason: reason, Recheck: recheck}
+}
+
+// until is the time from now to t, bounded to what a recheck may be.
+func until(now, t time.Time) time.Duration {
+	switch {
+	case t.IsZero():
+		return slowRecheck
+	case !t.After(now):
+		return proofRecheck
+	}
+	return min(t.Sub(now), slowRecheck)
+}
+
+// earliest returns the earlier of two times, of which zero stands for never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
