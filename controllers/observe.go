@@ -146,7 +146,8 @@ const blindPatience = time.Minute
 // watchUnserved notes since when work waits and no worker is heard, where workers can be heard.
 func (s *scope) watchUnserved() {
 	m := s.memory
-	unserved := s.queueProblem == nil && s.snapshot.Heartbeats && s.snapshot.Depth > 0 && s.snapshot.Live() == 0
+	running := m.quantity != nil && *m.quantity > 0
+	unserved := running && s.queueProblem == nil && s.snapshot.Heartbeats && s.snapshot.Depth > 0 && s.snapshot.Live() == 0
 	switch {
 	case !unserved:
 		m.unservedSince, m.crashed = time.Time{}, false

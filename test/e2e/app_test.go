@@ -131,9 +131,9 @@ func eventsOf(events []stack.JobEvent, kind string) []stack.JobEvent {
 }
 
 // status reads the status of a process type's QueueScaler.
-func (a *app) status(ctx context.Context, processType string) v1.QueueScalerStatus {
+func (a *app) status(ctx context.Context, g Gomega, processType string) v1.QueueScalerStatus {
 	var scaler v1.QueueScaler
-	Expect(w.cluster.Get(ctx, a.key(processType), &scaler)).To(Succeed())
+	g.Expect(w.cluster.Get(ctx, a.key(processType), &scaler)).To(Succeed())
 	return scaler.Status
 }
 

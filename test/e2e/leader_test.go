@@ -12,7 +12,7 @@ import (
 )
 
 // The leader is killed at a moment around the PATCH to zero; a second replica takes over.
-var _ = Describe("two replicas", Serial, func() {
+var _ = Describe("two replicas", func() {
 	// during runs a cycle with two replicas. The leader dies when install's callback is called.
 	during := func(ctx SpecContext, install func(a *app, kill func())) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
@@ -46,7 +46,11 @@ var _ = Describe("two replicas", Serial, func() {
 		during(ctx, func(a *app, kill func()) {
 			go func() {
 				defer GinkgoRecover()
-				Eventually(ctx, func() any { return a.status(ctx, "worker").IdleStartTime }).ShouldNot(BeNil())
+				Eventually(ctx, func(g Gomega) {
+					status := a.status(ctx, g, "worker")
+					g.Expect(status.LastWakeTime).NotTo(BeNil())
+					g.Expect(status.IdleStartTime).NotTo(BeNil())
+				}).Should(Succeed())
 				kill()
 			}()
 		})

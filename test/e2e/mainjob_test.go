@@ -24,7 +24,7 @@ var _ = Describe("the main job", func() {
 		Expect(a.judge()).To(BeEmpty())
 		Expect(a.quantities("worker")).To(Equal([]int{2, 0}))
 		Eventually(ctx, func(g Gomega) {
-			status := a.status(ctx, "worker")
+			status := a.status(ctx, g, "worker")
 			g.Expect(status.DesiredQuantity).To(HaveValue(BeEquivalentTo(0)))
 			g.Expect(status.Quantity).To(HaveValue(BeEquivalentTo(0)))
 			g.Expect(status.LastWakeTime).NotTo(BeNil())
@@ -113,7 +113,7 @@ var _ = Describe("the main job", func() {
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitEvents(ctx, "start", 4)
 		Expect(w.heroku.Scale(a.name, "worker", 5)).To(Succeed())
-		Eventually(ctx, func() any { return a.status(ctx, "worker").Quantity }).Should(HaveValue(BeEquivalentTo(5)))
+		Eventually(ctx, func(g Gomega) any { return a.status(ctx, g, "worker").Quantity }).Should(HaveValue(BeEquivalentTo(5)))
 		Expect(w.heroku.Scale(a.name, "worker", 1)).To(Succeed()) // interrupts what runs on worker.2
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitEvents(ctx, "end", 4)
