@@ -1,0 +1,96 @@
+# Targets for users and developers; `make help` lists them. All build with one set of flags, so that
+# compiled packages are shared with the control plane's build.
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+BIN := bin
+ASSETS = KUBEBUILDER_ASSETS="$$(hack/controlplane.sh)"
+TOOL = go tool -modfile=hack/tools/go.mod
+LINT = go tool -modfile=hack/lint/go.mod golangci-lint
+ARGS ?=
+# Property tests check 100 cases each, 20,000 in CI.
+RAPID_CHECKS ?= $(if $(CI),20000,100)
+# Specs mostly wait, so more of them run side by side than there are cores.
+E2E_PROCS ?= 5
+
+.DEFAULT_GOAL := help
+
+##@ Use
+
+.PHONY: demo
+demo: build prerequisites ## Show it working: control plane, Redis, simulated Heroku, operator. ARGS=--once for one cycle.
+	@export $(ASSETS) && go build -o $(BIN)/demo ./hack/demo && exec $(BIN)/demo $(ARGS)
+
+.PHONY: run
+run: build ## Run the operator against the cluster of KUBECONFIG.
+	$(BIN)/queuescaler --leader-elect=false $(ARGS)
+
+.PHONY: install
+install: ## Install the CRD into the cluster of KUBECONFIG.
+	kubectl apply -k config/crd
+
+.PHONY: deploy
+deploy: install ## Install the operator into the cluster of KUBECONFIG.
+	kubectl apply -k config/default
+
+.PHONY: uninstall
+uninstall: ## Remove all QueueScalers, then the operator, then the CRD.
+	hack/uninstall.sh
+
+.PHONY: image
+image: build ## Build the OCI image dist/queuescaler.tar, without a Docker daemon.
+	go -C hack/image run . -binary ../../$(BIN)/queuescaler -output ../../dist/queuescaler.tar
+
+##@ Develop
+
+.PHONY: build
+build: ## Build the operator: bin/queuescaler.
+	go build -ldflags="-s -w" -o $(BIN)/queuescaler ./cmd/queuescaler
+
+.PHONY: test
+test: test-unit test-envtest test-e2e ## Set up what tests need, and run all of them.
+
+.PHONY: test-unit
+test-unit: prerequisites ## Unit and property tests, with the race detector.
+	CGO_ENABLED=1 go test -race ./internal/... ./test/redisserver/...
+	go test ./internal/scaling -rapid.checks=$(RAPID_CHECKS)
+	go test ./hack/... ./cmd/...
+	go -C hack/image test ./...
+
+.PHONY: test-envtest
+test-envtest: prerequisites ## Tests of the API and the controller, against a real kube-apiserver.
+	$(ASSETS) go test ./api/... ./controllers/...
+
+.PHONY: test-e2e
+test-e2e: build prerequisites ## End-to-end tests: real control plane, Redis and Sidekiq; a simulated Heroku.
+	$(ASSETS) go run github.com/onsi/ginkgo/v2/ginkgo -p --procs=$(E2E_PROCS) --timeout=20m --no-color ./test/e2e
+
+.PHONY: generate
+generate: ## Generate deep copies, CRD, RBAC and the API reference.
+	$(TOOL) controller-gen object crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=queuescaler paths=./controllers/... output:rbac:dir=config/rbac/permissions
+	go run ./hack/apidocs > docs/reference.md
+
+.PHONY: fmt
+fmt: ## Format the code.
+	gofmt -w api cmd controllers hack internal test
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(LINT) run ./...
+
+.PHONY: verify
+verify: generate ## Fail if generated files, formatting or go.mod are not up to date.
+	go mod tidy -diff
+	@test -z "$$(gofmt -l api cmd controllers hack internal test)" || { gofmt -l api cmd controllers hack internal test; exit 1; }
+	@git diff --exit-code -- api config docs || { echo "generated files are not up to date: run make generate"; exit 1; }
+	hack/verify-manifests.sh
+
+.PHONY: prerequisites
+prerequisites: ## Make sure of a real redis-server and Sidekiq.
+	@hack/prerequisites.sh
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Makes sure of a real Redis and a real Sidekiq: from PATH, else from the system's package manager
+# where that asks nothing, else with a message that says what to install.
+set -euo pipefail
+
+missing=()
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
+command -v ruby >/dev/null && ruby -e 'require "sidekiq"' 2>/dev/null || missing+=(ruby-sidekiq)
+ruby -e 'require "redis-namespace"' 2>/dev/null || missing+=(ruby-redis-namespace)
+((${#missing[@]})) || exit 0
+
+as_root=()
+((EUID == 0)) || as_root=(sudo -n)
+if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+	echo "prerequisites: installing ${missing[*]}" >&2
+	export DEBIAN_FRONTEND=noninteractive
+	# Keeps the package from starting a server of its own on the default port.
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	exit 0
+fi
+cat >&2 <<MESSAGE
+prerequisites: missing ${missing[*]}. Install them and try again:
+  Debian, Ubuntu:  sudo apt-get install ${missing[*]}
+  macOS:           brew install redis ruby && gem install sidekiq:6.4.1 redis-namespace
+MESSAGE
+exit 1
