@@ -229,7 +229,7 @@ type ListQueue struct {
 type HerokuSpec struct {
 	// app is the app's name or UUID.
 	// +kubebuilder:validation:MaxLength=36
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9-]{1,28}[a-z0-9]$') || self.matches('^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')",message="must be the name of a Heroku app (3 to 30 lower case letters, digits and dashes, beginning with a letter) or its UUID"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9-]{1,28}[a-z0-9]$') || self.matches('^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')",message="must be the name of a Heroku app (3 to 30 lower case letters, digits and dashes, beginning with a letter) or its UUID in lower case"
 	// +required
 	App string `json:"app"`
 

@@ -117,7 +117,7 @@ func Decide(in Input) Decision {
 		return wake(in, reason, slowRecheck)
 	}
 	if in.Quantity == nil {
-		return Decision{Reason: FormationUnknown, Recheck: slowRecheck}
+		return Decision{Reason: FormationUnknown, Recheck: until(in.Now, in.jobWake())}
 	}
 	if *in.Quantity == 0 {
 		return hold(in, Asleep, until(in.Now, in.dueWake()))
@@ -133,27 +133,29 @@ func (in Input) active() Reason {
 		return JobsWaiting
 	case work.InFlight > 0:
 		return JobsInFlight
-	case !work.NextDue.IsZero() && !in.Now.Before(work.NextDue.Add(-in.WakeLead)):
+	case !work.NextDue.IsZero() && !in.Now.Before(in.jobWake()):
 		return JobDue
 	}
 	return ""
 }
 
+// jobWake is when the lead of the next scheduled job begins. Zero if never.
+func (in Input) jobWake() time.Time {
+	return ahead(in.Work.NextDue, in.WakeLead)
+}
+
 // dueWake is when scheduled work next asks for a look: when the next job's lead begins, or where
 // knowledge of the schedule ends. Zero if never.
 func (in Input) dueWake() time.Time {
-	next := earliest(in.Work.NextDue, in.Work.DueKnownUntil)
-	if next.IsZero() {
-		return next
-	}
-	return next.Add(-in.WakeLead)
+	return ahead(earliest(in.Work.NextDue, in.Work.DueKnownUntil), in.WakeLead)
 }
 
 // fallAsleep looks for the proof of zero of a queue without work, and holds until it has all of it.
 func (in Input) fallAsleep() Decision {
 	work := in.Work
 	zeroAt := latest(work.IdleSince.Add(in.IdleTimeout), work.SettledAt)
-	stay := in.Now.Add(in.WakeLead + in.IdleTimeout)
+	margin := in.WakeLead + in.IdleTimeout
+	stay := in.Now.Add(margin)
 	switch {
 	case work.Doubtful:
 		return hold(in, DataDoubtful, slowRecheck)
@@ -171,7 +173,9 @@ func (in Input) fallAsleep() Decision {
 	case !work.Heard:
 		return hold(in, AwaitingHeartbeat, proofRecheck)
 	}
-	return Decision{Desired: new(int), Reason: ProvenIdle, Recheck: slowRecheck}
+	// Left undone, the stop is only right for as long as the schedule stays clear.
+	clearUntil := ahead(earliest(work.NextDue, work.DueKnownUntil), margin)
+	return Decision{Desired: new(int), Reason: ProvenIdle, Recheck: until(in.Now, clearUntil)}
 }
 
 // wake wants the active quantity, or more where more runs: while active nothing is stopped.
@@ -183,10 +187,10 @@ func wake(in Input, reason Reason, recheck time.Duration) Decision {
 	return Decision{Desired: &desired, Reason: reason, Recheck: recheck}
 }
 
-// hold wants what is.
+// hold wants what is, until a scheduled job may want more.
 func hold(in Input, reason Reason, recheck time.Duration) Decision {
 	desired := *in.Quantity
-	return Decision{Desired: &desired, Reason: reason, Recheck: recheck}
+	return Decision{Desired: &desired, Reason: reason, Recheck: min(recheck, until(in.Now, in.jobWake()))}
 }
 
 // until is the time from now to t, bounded to what a recheck may be.
@@ -206,6 +210,14 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// ahead returns the time d before t, of which zero stands for never.
+func ahead(t time.Time, d time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(-d)
 }
 
 func latest(a, b time.Time) time.Time {

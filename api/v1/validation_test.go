@@ -1,0 +1,283 @@
+package v1_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// secretRefs are the fields that name a Secret and a key in it.
+var secretRefs = []string{"spec.redis.urlFrom.secretKeyRef", "spec.redis.tls.caSecretRef", "spec.heroku.apiKeySecretRef"}
+
+// distinct makes n strings that differ.
+func distinct(n int) []any {
+	values := make([]any, n)
+	for i := range values {
+		values[i] = fmt.Sprintf("queue-%d", i)
+	}
+	return values
+}
+
+func letters(n int) string { return strings.Repeat("a", n) }
+
+const (
+	uuid      = "01234567-89ab-cdef-0123-456789abcdef"
+	needsDone = "exactly one of list.processingKeys and maxJobSeconds"
+	appCure   = "must be the name of a Heroku app (3 to 30 lower case letters, digits and dashes, beginning with a letter) or its UUID in lower case"
+	typeCure  = "must be a process type of the app's Procfile: letters, digits, '-' and '_'"
+)
+
+// fieldCase sets one field of a valid object.
+type fieldCase struct {
+	path  string
+	value any
+	cure  string // of the refusal; empty where the value is accepted
+	at    string // the path that the refusal names, where it is another
+}
+
+func checkFields(t *testing.T, spec func() fields, cases []fieldCase) {
+	for _, c := range cases {
+		name := fmt.Sprintf("%s=%v", c.path, c.value)
+		if len(name) > 100 {
+			name = fmt.Sprintf("%s… (%d bytes)", name[:100], len(name))
+		}
+		t.Run(name, func(t *testing.T) {
+			object := object(spec())
+			set(t, object, c.path, c.value)
+			err := dryRun(t, object)
+			switch {
+			case c.cure == "" && err != nil:
+				t.Error(err)
+			case c.cure != "" && c.at != "":
+				wantRefused(t, err, c.at, c.cure)
+			case c.cure != "":
+				wantRefused(t, err, c.path, c.cure)
+			}
+		})
+	}
+}
+
+func TestBounds(t *testing.T) {
+	var cases []fieldCase
+	for path, most := range map[string]int64{"spec.activeQuantity": 255, "spec.idleTimeoutSeconds": 86400, "spec.pollPeriodSeconds": 300} {
+		cases = append(cases,
+			fieldCase{path: path, value: int64(-1), cure: "should be greater than or equal to 1"},
+			fieldCase{path: path, value: int64(0), cure: "should be greater than or equal to 1"},
+			fieldCase{path: path, value: int64(1)},
+			fieldCase{path: path, value: most},
+			fieldCase{path: path, value: most + 1, cure: fmt.Sprintf("should be less than or equal to %d", most)},
+			fieldCase{path: path, value: int64(1) << 32, cure: fmt.Sprintf("should be less than or equal to %d", most)},
+			fieldCase{path: path, value: nil}, // the default
+		)
+	}
+	cases = append(cases,
+		fieldCase{path: "spec.suspend", value: true},
+		fieldCase{path: "spec.suspend", value: false},
+		fieldCase{path: "spec.queue.keyPrefix", value: ""},
+		fieldCase{path: "spec.queue.keyPrefix", value: letters(256)},
+		fieldCase{path: "spec.queue.keyPrefix", value: letters(257), cure: "may not be more than 256 bytes"},
+		fieldCase{path: "spec.queue.names", value: []any{}},
+		fieldCase{path: "spec.queue.names", value: distinct(64)},
+		fieldCase{path: "spec.queue.names", value: distinct(65), cure: "must have at most 64 items"},
+		fieldCase{path: "spec.queue.names", value: []any{"a", "A", letters(256)}},
+		fieldCase{path: "spec.queue.names", value: []any{"a", letters(257)}, at: "spec.queue.names[1]", cure: "may not be more than 256 bytes"},
+		fieldCase{path: "spec.queue.names", value: []any{"a", ""}, at: "spec.queue.names[1]", cure: "should be at least 1 chars long"},
+		fieldCase{path: "spec.queue.names", value: []any{"a", "b", "a"}, at: "spec.queue.names[2]", cure: `Duplicate value: "a"`},
+	)
+	checkFields(t, sidekiq, cases)
+}
+
+func TestEnums(t *testing.T) {
+	supported := func(values string) string { return "supported values: " + values }
+	checkFields(t, sidekiq, []fieldCase{
+		{path: "spec.redis.tls.verification", value: "Full"},
+		{path: "spec.redis.tls.verification", value: "CAOnly"},
+		{path: "spec.redis.tls.verification", value: "None"},
+		{path: "spec.redis.tls.verification", value: "none", cure: supported(`"Full", "CAOnly", "None"`)},
+		{path: "spec.redis.tls.verification", value: "", cure: supported(`"Full", "CAOnly", "None"`)},
+		{path: "spec.queue.type", value: "Sidekiq"},
+		{path: "spec.queue.type", value: "sidekiq", cure: supported(`"Sidekiq", "List"`)},
+		{path: "spec.queue.type", value: "Resque", cure: supported(`"Sidekiq", "List"`)},
+		{path: "spec.scheduledJobs", value: "Wake"},
+		{path: "spec.scheduledJobs", value: "Ignore"},
+		{path: "spec.scheduledJobs", value: "Sleep", cure: supported(`"Wake", "Ignore"`)},
+		{path: "spec.deletionPolicy", value: "ScaleUp"},
+		{path: "spec.deletionPolicy", value: "Retain"},
+		{path: "spec.deletionPolicy", value: "Delete", cure: supported(`"ScaleUp", "Retain"`)},
+	})
+}
+
+func TestRequired(t *testing.T) {
+	var cases []fieldCase
+	for _, path := range []string{"spec", "spec.redis", "spec.redis.urlFrom", "spec.queue", "spec.queue.type",
+		"spec.heroku", "spec.heroku.app", "spec.heroku.processType", "spec.heroku.apiKeySecretRef"} {
+		cases = append(cases, fieldCase{path: path, value: absent, cure: "Required value"})
+	}
+	for _, ref := range secretRefs {
+		cases = append(cases,
+			fieldCase{path: ref, value: fields{"name": "a"}, at: ref + ".key", cure: "Required value"},
+			fieldCase{path: ref, value: fields{"key": "a"}, at: ref + ".name", cure: "Required value"})
+	}
+	checkFields(t, sidekiq, cases)
+}
+
+func TestTypes(t *testing.T) {
+	wrong := map[string][]any{
+		"string":  {int64(1), true, []any{"a"}, fields{}},
+		"integer": {"1", 1.5, true, []any{int64(1)}},
+		"boolean": {"true", int64(1)},
+		"array":   {"a", int64(1), fields{}},
+		"object":  {"a", int64(1), []any{}},
+	}
+	paths := map[string][]string{
+		"string": {"spec.redis.tls.verification", "spec.queue.type", "spec.queue.keyPrefix", "spec.heroku.app", "spec.heroku.processType",
+			"spec.scheduledJobs", "spec.deletionPolicy"},
+		"integer": {"spec.activeQuantity", "spec.idleTimeoutSeconds", "spec.pollPeriodSeconds", "spec.queue.maxJobSeconds"},
+		"boolean": {"spec.suspend"},
+		"array":   {"spec.queue.names", "spec.queue.list.processingKeys"},
+		"object":  {"spec", "spec.redis", "spec.redis.urlFrom", "spec.redis.tls", "spec.queue", "spec.queue.list", "spec.heroku"},
+	}
+	for _, ref := range secretRefs {
+		paths["object"] = append(paths["object"], ref)
+		paths["string"] = append(paths["string"], ref+".name", ref+".key")
+	}
+	var cases []fieldCase
+	for kind, of := range paths {
+		for _, path := range of {
+			for _, value := range wrong[kind] {
+				cure := "must be of type " + kind
+				if kind == "integer" && value == true {
+					cure = "must be of type int32" // the API server names the format to a boolean
+				}
+				cases = append(cases, fieldCase{path: path, value: value, cure: cure})
+			}
+		}
+	}
+	cases = append(cases,
+		fieldCase{path: "spec.queue.names", value: []any{int64(1)}, at: "spec.queue.names[0]", cure: "must be of type string"},
+		fieldCase{path: "spec.queue.list.processingKeys", value: []any{int64(1)}, at: "spec.queue.list.processingKeys[0]", cure: "must be of type string"})
+	checkFields(t, sidekiq, cases)
+}
+
+func TestSecretRefs(t *testing.T) {
+	var cases []fieldCase
+	for _, ref := range secretRefs {
+		good := func(name, key string) {
+			cases = append(cases, fieldCase{path: ref, value: fields{"name": name, "key": key}})
+		}
+		badName := func(name, cure string) {
+			cases = append(cases, fieldCase{path: ref, value: fields{"name": name, "key": "a"}, at: ref + ".name", cure: cure})
+		}
+		badKey := func(key, cure string) {
+			cases = append(cases, fieldCase{path: ref, value: fields{"name": "a", "key": key}, at: ref + ".key", cure: cure})
+		}
+		good("a", "a")
+		good("shop-redis.v1", "_REDIS.url-1")
+		good(letters(253), letters(253))
+		badName("", "should be at least 1 chars long")
+		badName(letters(254), "may not be more than 253 bytes")
+		for _, name := range []string{"Redis", "red_is", "-redis", "redis-", ".redis", "redis.", "shop/redis", "redis\n"} {
+			badName(name, "must be the name of a Secret: lower case letters, digits, '-' and '.'")
+		}
+		badKey("", "should be at least 1 chars long")
+		badKey(letters(254), "may not be more than 253 bytes")
+		for _, key := range []string{"REDIS URL", "a/b", "a:b", "a\n", "ä"} {
+			badKey(key, "must be a key of a Secret: letters, digits, '-', '_' and '.'")
+		}
+	}
+	checkFields(t, sidekiq, cases)
+}
+
+func TestHeroku(t *testing.T) {
+	var cases []fieldCase
+	for _, app := range []string{"abc", "a-1", "shop--prod", letters(30), uuid, "ffffffff-ffff-ffff-ffff-ffffffffffff"} {
+		cases = append(cases, fieldCase{path: "spec.heroku.app", value: app})
+	}
+	for _, app := range []string{"", "ab", letters(31), letters(36), "Shop", "1shop", "shop-", "-shop", "shop_prod", "shop.prod", "shop prod", "shop\n",
+		"../../account", "shop/../x", "shöp", strings.ToUpper(uuid), uuid[:35], "g" + uuid[1:], strings.ReplaceAll(uuid, "-", "")} {
+		cases = append(cases, fieldCase{path: "spec.heroku.app", value: app, cure: appCure})
+	}
+	cases = append(cases, fieldCase{path: "spec.heroku.app", value: uuid + "0", cure: "may not be more than 36 bytes"})
+	for _, processType := range []string{"worker", "w", "-", "_", "Worker-2_b", "release2", "Release", letters(128)} {
+		cases = append(cases, fieldCase{path: "spec.heroku.processType", value: processType})
+	}
+	for _, processType := range []string{"", "web.1", "worker ", "work/er", "../formation", "wörker", "worker\n", "worker:2"} {
+		cases = append(cases, fieldCase{path: "spec.heroku.processType", value: processType, cure: typeCure})
+	}
+	cases = append(cases,
+		fieldCase{path: "spec.heroku.processType", value: letters(129), cure: "may not be more than 128 bytes"},
+		fieldCase{path: "spec.heroku.processType", value: "release", cure: "cannot be scaled: name the process type of the workers"})
+	checkFields(t, sidekiq, cases)
+}
+
+func TestRedisRules(t *testing.T) {
+	ca := fields{"name": "authorities", "key": "ca.crt"}
+	const noCA = "remove it, or set verification to Full or CAOnly"
+	checkFields(t, sidekiq, []fieldCase{
+		{path: "spec.redis.urlFrom", value: fields{}, cure: "set secretKeyRef: the Secret, and the key in it, that holds the Redis URL"},
+		{path: "spec.redis.urlFrom.secretKeyRef", value: nil, at: "spec.redis.urlFrom", cure: "set secretKeyRef"},
+		{path: "spec.redis.tls", value: fields{}},
+		{path: "spec.redis.tls", value: fields{"caSecretRef": ca}},
+		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "Full"}},
+		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "CAOnly"}},
+		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "None"}, cure: noCA},
+	})
+}
+
+func TestQueueRules(t *testing.T) {
+	keys := fields{"processingKeys": []any{"taken"}}
+	checkFields(t, sidekiq, []fieldCase{
+		{path: "spec.queue.list", value: keys, cure: "list belongs to type List: remove it"},
+		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "maxJobSeconds belongs to type List, since Sidekiq shows its running jobs: remove it"},
+	})
+	const path = "spec.queue.list.processingKeys"
+	checkFields(t, list, []fieldCase{
+		{path: "spec.suspend", value: true, at: "spec.queue", cure: needsDone}, // and nothing says when jobs are done
+		{path: "spec.queue.list", value: fields{}, at: path, cure: "Required value"},
+		{path: path, value: []any{}, cure: "should have at least 1 items"},
+		{path: path, value: distinct(64)},
+		{path: path, value: distinct(65), cure: "must have at most 64 items"},
+		{path: path, value: []any{"a", "A", letters(256)}},
+		{path: path, value: []any{letters(257)}, at: path + "[0]", cure: "may not be more than 256 bytes"},
+		{path: path, value: []any{""}, at: path + "[0]", cure: "should be at least 1 chars long"},
+		{path: path, value: []any{"a", "a"}, at: path + "[1]", cure: `Duplicate value: "a"`},
+		{path: "spec.queue.maxJobSeconds", value: int64(0), cure: "should be greater than or equal to 1"},
+		{path: "spec.queue.maxJobSeconds", value: int64(1)},
+		{path: "spec.queue.maxJobSeconds", value: int64(604800)},
+		{path: "spec.queue.maxJobSeconds", value: int64(604801), cure: "should be less than or equal to 604800"},
+	})
+	both := func() fields {
+		spec := list()
+		spec["queue"].(fields)["maxJobSeconds"] = int64(60)
+		return spec
+	}
+	const needsNames = "type List needs names: the keys of the Redis lists"
+	checkFields(t, both, []fieldCase{
+		{path: "spec.queue.list", value: keys, at: "spec.queue", cure: needsDone},
+		{path: "spec.queue.names", value: absent, cure: needsNames},
+		{path: "spec.queue.names", value: []any{}, cure: needsNames},
+		{path: "spec.queue.names", value: []any{"a", "a"}, at: "spec.queue.names[1]", cure: `Duplicate value: "a"`},
+	})
+}
+
+// TestUnknownFields: a field that is misspelt is refused, at every level.
+func TestUnknownFields(t *testing.T) {
+	for _, parent := range []string{"", "spec", "spec.redis", "spec.redis.urlFrom", "spec.redis.urlFrom.secretKeyRef", "spec.redis.tls",
+		"spec.queue", "spec.queue.list", "spec.heroku", "spec.heroku.apiKeySecretRef"} {
+		path := strings.TrimPrefix(parent+".replicas", ".")
+		t.Run(path, func(t *testing.T) {
+			object := object(list())
+			if err := unstructured.SetNestedStringSlice(object.Object, []string{"taken"}, "spec", "queue", "list", "processingKeys"); err != nil {
+				t.Fatal(err)
+			}
+			set(t, object, path, int64(1))
+			err := dryRun(t, object)
+			if want := fmt.Sprintf("unknown field %q", path); !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), want) {
+				t.Errorf("want %s: %v", want, err)
+			}
+		})
+	}
+}
