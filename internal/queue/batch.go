@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,9 +38,12 @@ func commandID(command redis.Cmder) string {
 	return id.String()
 }
 
+var errUnanswered = errors.New("redis did not answer TIME")
+
 // exec sends the commands in one pipeline. The error is of the connection; each command keeps the
-// error reply it got. To tell them apart a TIME goes along, which no key can spoil: an error in
-// setting up the connection (a refused password, say) is given to every command alike.
+// error reply it got. To tell them apart a TIME goes along, which no key can spoil: go-redis leaves
+// the commands without any error and with empty results if a reply refused the connection, a wrong
+// password say.
 func (b *batch) exec(ctx context.Context, client *redis.Client) error {
 	if len(b.order) == 0 {
 		return nil
@@ -49,9 +53,9 @@ func (b *batch) exec(ctx context.Context, client *redis.Client) error {
 	for _, command := range b.order {
 		_ = pipe.Process(ctx, command)
 	}
-	_, _ = pipe.Exec(ctx)
-	if err := clock.Err(); err != nil {
-		return err
+	_, err := pipe.Exec(ctx)
+	if clock.Val().IsZero() {
+		return cmp.Or(clock.Err(), err, errUnanswered)
 	}
 	for _, command := range b.order {
 		if err := command.Err(); err != nil && !isReply(err) {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -114,6 +115,13 @@ const (
 	bufferBytes  = 8 << 10 // go-redis's default of 32 KiB and more would be paid once per server
 )
 
+// silence keeps go-redis from logging what its errors tell.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silence{}) }
+
 // client makes a go-redis client with one connection.
 func (e Endpoint) client() *redis.Client {
 	options := &redis.Options{
@@ -135,9 +143,31 @@ func (e Endpoint) client() *redis.Client {
 		WriteBufferSize:          bufferBytes,
 	}
 	if e.TLS {
-		options.TLSConfig = e.tlsConfig()
+		options.Dialer = e.dialTLS
 	}
 	return redis.NewClient(options)
+}
+
+// dialTLS connects, and tells a server that is silent in the handshake from one that is not there: a
+// Redis without TLS takes it for the beginning of a command and waits for the rest.
+func (e Endpoint) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	plain, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, e.tlsConfig())
+	if err = conn.HandshakeContext(ctx); err != nil {
+		_ = plain.Close()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = &Error{Kind: Unreachable, cause: err, Message: "Redis did not answer the TLS handshake in time; " +
+				"if it does not speak TLS at this port, the URL must begin with redis://"}
+		}
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (e Endpoint) tlsConfig() *tls.Config {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -59,7 +60,7 @@ func explain(err error, key string) (ErrorKind, string) {
 	switch {
 	case errors.As(err, &lookup):
 		return Unreachable, fmt.Sprintf("the host name of the Redis URL cannot be resolved: %s", lookup.Err)
-	case errors.Is(err, io.EOF) || strings.Contains(err.Error(), "connection reset"):
+	case isClosed(err):
 		return Unreachable, "Redis closed the connection; if it wants TLS, the URL must begin with rediss://"
 	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
 		return Unreachable, "Redis did not answer in time"
@@ -119,6 +120,11 @@ func explainReply(reply, key string) (ErrorKind, string) {
 		return Unauthorized, "Redis refuses the user or the password of the URL"
 	}
 	return Unreachable, "Redis answered with an error: " + code
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func isTimeout(err error) bool {

@@ -39,6 +39,7 @@ type owner struct {
 	tracker tracker
 	changed Changed
 	next    time.Time       // when to read again
+	early   time.Time       // from when on to read if others are read anyway
 	waiting []chan struct{} // closed when a read that began after they came is done
 }
 
@@ -180,7 +181,7 @@ func (h *Hub) dueLooks(now time.Time) []*look {
 	defer h.mu.Unlock()
 	var looks []*look
 	for _, owner := range h.owners {
-		if len(owner.waiting) == 0 && owner.next.After(now.Add(owner.spec.Period/8)) {
+		if len(owner.waiting) == 0 && owner.early.After(now) {
 			continue
 		}
 		l := &look{owner: owner, waited: owner.waiting, result: Observation{Start: now}}
@@ -205,7 +206,8 @@ func (h *Hub) takeIn(looks []*look) {
 			l.result.End = now
 			l.owner.tracker.saw(l.result)
 		}
-		l.owner.next = now.Add(h.delay(l))
+		delay := h.delay(l)
+		l.owner.next, l.owner.early = now.Add(delay), now.Add(delay-delay/8)
 		if changed, wake := matters(last, l.owner.tracker.snapshot); changed && h.owners[l.owner.id] == l.owner {
 			tell = append(tell, func() { l.owner.changed(wake) })
 		}

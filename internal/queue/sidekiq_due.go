@@ -36,10 +36,12 @@ type dueScan struct {
 
 func newDueScan(key string) *dueScan { return &dueScan{key: key, known: timeOf(1)} }
 
-// position is a place in a sorted set: after skip members with this very score.
+// position is a place in a sorted set: after a member, which is the skip-th with its score. Zero is
+// the beginning.
 type position struct {
-	score float64
-	skip  int
+	score  float64
+	skip   int
+	member string
 }
 
 func (p position) from() string {
@@ -55,8 +57,10 @@ func (d *dueScan) begin(b *batch) {
 	d.askPage(b, position{}, firstPage)
 }
 
+// askPage asks for a page, and for the member before it, which tells whether the position holds.
 func (d *dueScan) askPage(b *batch, at position, size int) {
-	d.page, d.pageStart, d.pageSize = b.byScore(d.key, at.from(), at.skip, size), at, size
+	overlap := min(at.skip, 1)
+	d.page, d.pageStart, d.pageSize = b.byScore(d.key, at.from(), at.skip-overlap, size+overlap), at, size
 	d.asked++
 }
 
@@ -74,16 +78,22 @@ func (d *dueScan) step(b *batch, horizon time.Time, mine func(payload string) bo
 	if err := failure(page); err != nil {
 		return err
 	}
+	members, ok := d.pageStart.rest(page.Val())
+	if !ok {
+		d.left = position{} // the set moved under the scan, which begins again at the next look
+		return nil
+	}
 	end := d.pageStart
-	for _, member := range page.Val() {
-		if payload, ok := member.Member.(string); ok && mine(payload) {
+	for _, member := range members {
+		payload, _ := member.Member.(string)
+		if mine(payload) {
 			d.finish(timeOfScore(member.Score), time.Time{})
 			return nil
 		}
-		end = end.after(member.Score)
+		end = end.after(member.Score, payload)
 	}
 	switch {
-	case len(page.Val()) < d.pageSize:
+	case len(members) < d.pageSize:
 		d.finish(time.Time{}, time.Time{})
 	case timeOfScore(end.score).After(horizon):
 		d.finish(time.Time{}, timeOfScore(end.score))
@@ -109,11 +119,23 @@ func (p position) before(other position) bool {
 }
 
 // after moves the position past a member.
-func (p position) after(score float64) position {
+func (p position) after(score float64, member string) position {
 	if p.score == score {
-		return position{score, p.skip + 1}
+		return position{score, p.skip + 1, member}
 	}
-	return position{score, 1}
+	return position{score, 1, member}
+}
+
+// rest is what follows the position in a page that begins with the member before it. It is not ok if
+// another member stands there: some that came before were added or removed.
+func (p position) rest(page []redis.Z) (rest []redis.Z, ok bool) {
+	if p.skip == 0 {
+		return page, true
+	}
+	if len(page) == 0 || page[0].Member != p.member {
+		return nil, false
+	}
+	return page[1:], true
 }
 
 func (d *dueScan) finish(due, known time.Time) {

@@ -17,7 +17,7 @@ import (
 )
 
 // ErrNoServer says that there is no server to run.
-var ErrNoServer = errors.New("redisserver: no redis-server or valkey-server in PATH: install one, or run `make tools`")
+var ErrNoServer = errors.New("redisserver: no redis-server or valkey-server in PATH: install one, or run `make prerequisites`")
 
 // Options say how the server is to be run.
 type Options struct {

@@ -55,7 +55,7 @@ func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 		}
 		body.Fault.Delay = delay
 	}
-	if err := body.Fault.validate(); err != nil {
+	if err := body.validate(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
