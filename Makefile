@@ -39,8 +39,9 @@ uninstall: ## Remove all QueueScalers, then the operator, then the CRD.
 	hack/uninstall.sh
 
 .PHONY: image
-image: build ## Build the OCI image dist/queuescaler.tar, without a Docker daemon.
-	go -C hack/image run . -binary ../../$(BIN)/queuescaler -output ../../dist/queuescaler.tar
+image: ## Build the OCI image dist/queuescaler.tar, without a Docker daemon.
+	GOOS=linux go build -ldflags="-s -w" -o dist/queuescaler ./cmd/queuescaler
+	go build -C hack/image -o ../../$(BIN)/image . && $(BIN)/image -binary dist/queuescaler
 
 ##@ Develop
 
@@ -70,7 +71,7 @@ test-e2e: build prerequisites ## End-to-end tests: real control plane, Redis and
 generate: ## Generate deep copies, CRD, RBAC and the API reference.
 	$(TOOL) controller-gen object crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=queuescaler paths=./controllers/... output:rbac:dir=config/rbac/permissions
-	go run ./hack/apidocs > docs/reference.md
+	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1 --config=hack/tools/crd-ref-docs.yaml --renderer=markdown --output-path=docs/reference.md
 
 .PHONY: fmt
 fmt: ## Format the code.
