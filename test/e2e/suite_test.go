@@ -35,13 +35,15 @@ const (
 // Heroku and operator.
 type world struct {
 	cluster    client.Client
-	kubeconfig string
+	kubeconfig string // an administrator's
 	namespace  string
-	redis      *redisserver.Server
-	heroku     *simulator.Server
-	operator   *stack.Operator
-	log        string
-	databases  int
+	// operatorKubeconfig has the rights of an installed operator, and no others.
+	operatorKubeconfig string
+	redis              *redisserver.Server
+	heroku             *simulator.Server
+	operator           *stack.Operator
+	log                string
+	databases          int
 }
 
 var w world
@@ -64,6 +66,7 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 }, func(ctx SpecContext, kubeconfig []byte) {
 	w.kubeconfig = string(kubeconfig)
 	w.connect(ctx)
+	w.operatorKubeconfig = w.grant(ctx)
 	var err error
 	w.redis, err = redisserver.Start(context.Background(), redisserver.Options{Args: []string{"--databases", "64"}})
 	Expect(err).NotTo(HaveOccurred())
@@ -118,7 +121,7 @@ func (w *world) startOperator(ctx context.Context) *stack.Operator {
 	Expect(err).NotTo(HaveOccurred())
 	operator, err := stack.StartOperator(ctx, stack.OperatorOptions{
 		Binary:     filepath.Join("..", "..", "bin", "queuescaler"),
-		Kubeconfig: w.kubeconfig,
+		Kubeconfig: w.operatorKubeconfig,
 		HerokuURL:  w.heroku.URL(),
 		Output:     log,
 		Args: []string{

@@ -34,7 +34,7 @@ func StartControlPlane(root, dir string) (*ControlPlane, error) {
 	}}
 	var err error
 	if p.Config, err = p.environment.Start(); err != nil {
-		return nil, fmt.Errorf("starting the control plane: %w", err)
+		return nil, errors.Join(fmt.Errorf("starting the control plane: %w", err), p.Stop())
 	}
 	if err := p.connect(dir); err != nil {
 		return nil, errors.Join(err, p.Stop())
