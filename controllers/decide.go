@@ -59,6 +59,7 @@ func (s *scope) work() *scaling.Work {
 		IdleSince:     s.snapshot.IdleSince,
 		SettledAt:     s.snapshot.SettledAt,
 		Heard:         s.snapshot.Heard,
+		Elsewhere:     s.snapshot.Elsewhere,
 		Doubtful:      s.snapshot.Doubt != "",
 	}
 	if !work.IdleSince.IsZero() && work.IdleSince.Before(s.memory.idleFloor) {

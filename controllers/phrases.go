@@ -20,6 +20,7 @@ var phrases = map[scaling.Reason]string{
 	scaling.FormationUnknown:  "the formation is not known",
 	scaling.Asleep:            "the queue is idle",
 	scaling.DataDoubtful:      "something in Redis cannot be understood",
+	scaling.WorkersElsewhere:  "worker processes are heard, and none of them serves these queues",
 	scaling.DueUnknown:        "the scheduled jobs are still being read",
 	scaling.JobDueSoon:        "a scheduled job is due soon",
 	scaling.IdleTimeout:       "the idle timeout is running",
@@ -34,6 +35,7 @@ var activeReasons = map[scaling.Reason]string{
 	scaling.JobsInFlight:      v1.ReasonJobsInFlight,
 	scaling.JobDue:            v1.ReasonJobDue,
 	scaling.DataDoubtful:      v1.ReasonQueueDataUnreadable,
+	scaling.WorkersElsewhere:  v1.ReasonWorkersElsewhere,
 	scaling.DueUnknown:        v1.ReasonDueUnknown,
 	scaling.JobDueSoon:        v1.ReasonJobDueSoon,
 	scaling.IdleTimeout:       v1.ReasonIdleTimeout,
@@ -71,6 +73,8 @@ func (s *scope) workersCondition() condition {
 		return unknown(v1.ReasonUnknown, "the queue is not known")
 	case !snapshot.Heartbeats:
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
+	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:
+		return no(v1.ReasonWorkersElsewhere, "%s processes are heard, and none of them serves these queues: check spec.queue.names", s.object.Spec.Heroku.ProcessType)
 	case len(snapshot.NotServed) > 0:
 		return no(v1.ReasonQueueNotServed, "jobs wait in %s, which no worker process serves: add the queue to the workers' configuration", listed(snapshot.NotServed))
 	case snapshot.AllQuiet() && snapshot.Depth > 0:

@@ -121,6 +121,7 @@ const (
 	ReasonJobDueSoon        = "JobDueSoon"
 	ReasonIdleTimeout       = "IdleTimeout"
 	ReasonAwaitingHeartbeat = "AwaitingHeartbeat"
+	ReasonWorkersElsewhere  = "WorkersElsewhere" // and of WorkersHealthy
 	ReasonDueUnknown        = "DueUnknown"
 	ReasonIdle              = "Idle"
 	ReasonUnknown           = "Unknown"

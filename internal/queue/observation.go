@@ -29,6 +29,10 @@ type Observation struct {
 	// Paused are those of the queues that are paused.
 	Paused []string
 
+	// Elsewhere says that processes of the scaled process type are heard and none of them serves
+	// these queues: the names are probably wrong, and jobs of other queues may be running.
+	Elsewhere bool
+
 	// Doubt says what could not be understood, and where; empty if nothing.
 	Doubt string
 

@@ -216,6 +216,7 @@ func (l *sidekiqLook) countWaiting() error {
 
 func (l *sidekiqLook) countInFlight() error {
 	l.result.Heartbeats = true
+	var here, elsewhere bool // fresh processes of the process type that serve these queues, or do not
 	for _, process := range l.processes {
 		serves, certain := l.serves(process)
 		if !certain {
@@ -228,10 +229,14 @@ func (l *sidekiqLook) countInFlight() error {
 			return err
 		}
 		l.result.InFlight += inFlight
+		if process.Fresh() && dynoOf(process.Identity, l.spec.ProcessType) {
+			here, elsewhere = here || serves, elsewhere || !serves
+		}
 		if serves {
 			l.result.Processes = append(l.result.Processes, process.Process)
 		}
 	}
+	l.result.Elsewhere = elsewhere && !here
 	slices.SortFunc(l.result.Processes, func(a, b Process) int { return strings.Compare(a.Identity, b.Identity) })
 	return nil
 }

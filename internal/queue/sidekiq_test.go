@@ -217,17 +217,18 @@ func TestInFlightPerQueue(t *testing.T) {
 		processType string
 		inFlight    int64
 		processes   string
+		elsewhere   bool
 	}{
 		// A job of mailers that runs on a dyno of worker would be killed with it.
-		"default on worker": {[]string{"default"}, "worker", 3, "urgent.1:4:c worker.1:4:a"},
-		"default on urgent": {[]string{"default"}, "urgent", 3, "urgent.1:4:c worker.1:4:a"},
-		"default elsewhere": {[]string{"default"}, "web", 2, "urgent.1:4:c worker.1:4:a"},
-		"default on work":   {[]string{"default"}, "work", 2, "urgent.1:4:c worker.1:4:a"},
-		"mailers on mailer": {[]string{"mailers"}, "mailer", 4, "mailer.1:4:b worker.1:4:a"},
-		"other on urgent":   {[]string{"other"}, "urgent", 2, "urgent.1:4:c"},
-		"other elsewhere":   {[]string{"other"}, "web", 1, "urgent.1:4:c"},
-		"unserved":          {[]string{"nobody"}, "worker", 0, ""},
-		"all":               {nil, "web", 7, "mailer.1:4:b urgent.1:4:c worker.1:4:a"},
+		"default on worker": {[]string{"default"}, "worker", 3, "urgent.1:4:c worker.1:4:a", false},
+		"default on urgent": {[]string{"default"}, "urgent", 3, "urgent.1:4:c worker.1:4:a", false},
+		"default elsewhere": {[]string{"default"}, "web", 2, "urgent.1:4:c worker.1:4:a", false},
+		"default on work":   {[]string{"default"}, "work", 2, "urgent.1:4:c worker.1:4:a", false},
+		"mailers on mailer": {[]string{"mailers"}, "mailer", 4, "mailer.1:4:b worker.1:4:a", false},
+		"other on urgent":   {[]string{"other"}, "urgent", 2, "urgent.1:4:c", false},
+		"other elsewhere":   {[]string{"other"}, "web", 1, "urgent.1:4:c", false},
+		"unserved":          {[]string{"nobody"}, "worker", 0, "", true},
+		"all":               {nil, "web", 7, "mailer.1:4:b urgent.1:4:c worker.1:4:a", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observe(t, client, Spec{System: Sidekiq, Names: test.names, ProcessType: test.processType})
@@ -237,6 +238,9 @@ func TestInFlightPerQueue(t *testing.T) {
 			}
 			if got := strings.Join(identities, " "); o.InFlight != test.inFlight || got != test.processes {
 				t.Errorf("in flight %d, want %d; processes %q, want %q", o.InFlight, test.inFlight, got, test.processes)
+			}
+			if o.Elsewhere != test.elsewhere {
+				t.Errorf("workers elsewhere: %v", o.Elsewhere)
 			}
 			if known := o.Processed >= 0; known != (len(o.Processes) == 3) {
 				t.Errorf("processed %d beside processes of others", o.Processed)

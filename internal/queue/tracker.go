@@ -104,7 +104,7 @@ func matters(last, next Snapshot) (changed, wake bool) {
 	}
 	wake = next.Depth > 0 && last.Depth == 0
 	changed = wake || last.Depth > 0 != (next.Depth > 0) || last.Active() != next.Active() ||
-		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt ||
+		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt || last.Elsewhere != next.Elsewhere ||
 		last.IdleSince.IsZero() != next.IdleSince.IsZero() || (next.Heard && !last.Heard) ||
 		(last.Live() > 0) != (next.Live() > 0) || last.AllQuiet() != next.AllQuiet() ||
 		!slices.Equal(last.NotServed, next.NotServed) || !slices.Equal(last.Paused, next.Paused)

@@ -26,6 +26,9 @@ type Work struct {
 	// Heard says that every process that serves the queue is alive and was heard after IdleSince.
 	// True where the job system has no heartbeats.
 	Heard bool
+	// Elsewhere says that workers of the process type are heard and none of them serves the queue:
+	// they may be running jobs that are not counted here.
+	Elsewhere bool
 	// Doubtful says that something in Redis could not be understood: there may be more work than
 	// is counted here.
 	Doubtful bool
@@ -68,6 +71,7 @@ const (
 	FormationUnknown  Reason = "FormationUnknown"
 	Asleep            Reason = "Asleep"
 	DataDoubtful      Reason = "DataDoubtful"
+	WorkersElsewhere  Reason = "WorkersElsewhere"
 	DueUnknown        Reason = "DueUnknown"
 	JobDueSoon        Reason = "JobDueSoon"
 	IdleTimeout       Reason = "IdleTimeout"
@@ -159,6 +163,8 @@ func (in Input) fallAsleep() Decision {
 	switch {
 	case work.Doubtful:
 		return hold(in, DataDoubtful, slowRecheck)
+	case work.Elsewhere:
+		return hold(in, WorkersElsewhere, slowRecheck)
 	case !work.NextDue.IsZero() && !work.NextDue.After(stay):
 		// Stopping for less than a timeout would only cost a start.
 		return hold(in, JobDueSoon, until(in.Now, in.dueWake()))

@@ -82,6 +82,8 @@ func TestDecide(t *testing.T) {
 		{"asleep, the schedule not known", func(i *Input) { *i.Quantity, i.Work.DueKnownUntil = 0, in(lead) }, Asleep, 0, 0, proofRecheck},
 
 		{"in doubt", func(i *Input) { i.Work.Doubtful = true }, DataDoubtful, 3, 0, slowRecheck},
+		{"workers elsewhere", func(i *Input) { i.Work.Elsewhere = true }, WorkersElsewhere, 3, 0, slowRecheck},
+		{"asleep, workers elsewhere", func(i *Input) { *i.Quantity, i.Work.Elsewhere = 0, true }, Asleep, 0, 0, slowRecheck},
 		{"in doubt, a job's lead begins in 1 ns", func(i *Input) { i.Work.Doubtful, i.Work.NextDue = true, in(lead+1) }, DataDoubtful, 3, 0, 1},
 
 		{"a job's lead begins in 1 ns", func(i *Input) { i.Work.NextDue = in(lead + 1) }, JobDueSoon, 3, 0, 1},
@@ -171,7 +173,7 @@ func TestDecideSharesNothing(t *testing.T) {
 func TestActive(t *testing.T) {
 	active := map[Reason]bool{WakeRequested: true, JobsWaiting: true, JobsInFlight: true, JobDue: true}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue,
-		FormationUnknown, Asleep, DataDoubtful, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
+		FormationUnknown, Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
 		if got := reason.Active(); got != active[reason] {
 			t.Errorf("%q is active: %v", reason, got)
 		}

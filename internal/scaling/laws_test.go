@@ -16,7 +16,7 @@ func proven(in Input) bool {
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
 	idleFor := in.Now.Sub(w.IdleSince)
-	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && w.Heard &&
+	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Elsewhere && w.Heard &&
 		!w.IdleSince.IsZero() && idleFor >= in.IdleTimeout &&
 		!w.SettledAt.After(in.Now) &&
 		(w.NextDue.IsZero() || w.NextDue.After(horizon)) &&
@@ -175,7 +175,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, DataDoubtful, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle} {
+		Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -209,6 +209,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.NextDue = drawTime(t, in, "next due") },
 		func() { in.Work.Heard = false },
 		func() { in.Work.Doubtful = true },
+		func() { in.Work.Elsewhere = true },
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "parts") {
 		rapid.SampledFrom(parts).Draw(t, "part")()
