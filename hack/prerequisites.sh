@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure of a real Redis and a real Sidekiq: from PATH, else from the system's package manager
+# Makes sure of a real Redis, a real Sidekiq and a C compiler: from PATH, else from the system's package manager
 # where that asks nothing, else with a message that says what to install.
 set -euo pipefail
 
@@ -7,6 +7,7 @@ missing=()
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
 command -v ruby >/dev/null && ruby -e 'require "sidekiq"' 2>/dev/null || missing+=(ruby-sidekiq)
 ruby -e 'require "redis-namespace"' 2>/dev/null || missing+=(ruby-redis-namespace)
+command -v "${CC:-gcc}" >/dev/null || command -v cc >/dev/null || missing+=(gcc libc6-dev) # for the race detector
 ((${#missing[@]})) || exit 0
 
 as_root=()

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -42,7 +43,7 @@ func main() {
 
 func parse() settings {
 	var s settings
-	flag.StringVar(&s.namespaces, "namespaces", "", "namespaces to watch, separated by commas; empty for all, which needs a ClusterRole")
+	flag.StringVar(&s.namespaces, "namespaces", ownNamespaces(), "namespaces to watch, separated by commas; empty for all, which needs a ClusterRole; by default $WATCH_NAMESPACES, else $POD_NAMESPACE")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
@@ -108,6 +109,8 @@ func (s settings) manager() ctrl.Options {
 		LeaderElectionReleaseOnCancel: true,
 	}
 }
+
+func ownNamespaces() string { return cmp.Or(os.Getenv("WATCH_NAMESPACES"), os.Getenv("POD_NAMESPACE")) }
 
 // watched are the namespaces of the cache; nil for all.
 func watched(list string) map[string]cache.Config {

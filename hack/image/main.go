@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -54,7 +53,8 @@ func run(binary, output, tag string) error {
 
 // build makes an image from nothing but the binary and the certificate authorities.
 func build(binary string) (v1.Image, error) {
-	if err := requireStatic(binary); err != nil {
+	architecture, err := inspect(binary)
+	if err != nil {
 		return nil, err
 	}
 	content, err := pack([]file{{"queuescaler", binary}, {"etc/ssl/certs/ca-certificates.crt", authorities}})
@@ -74,7 +74,7 @@ func build(binary string) (v1.Image, error) {
 		return nil, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture = "linux", architecture
 	config.Config.Entrypoint = []string{"/queuescaler"}
 	config.Config.User = "65532:65532"
 	config.Config.Labels = map[string]string{
@@ -84,19 +84,27 @@ func build(binary string) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// requireStatic refuses a binary that would look for a loader in an image that has none.
-func requireStatic(binary string) error {
+// architectures are those that images are built for, as OCI names them.
+var architectures = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
+
+// inspect returns a binary's architecture. It refuses one that would look for a loader, which the
+// image does not have.
+func inspect(binary string) (string, error) {
 	program, err := elf.Open(binary)
 	if err != nil {
-		return fmt.Errorf("%s is not a Linux binary; run make build: %w", binary, err)
+		return "", fmt.Errorf("%s is not a Linux binary; build it with GOOS=linux: %w", binary, err)
 	}
 	defer func() { _ = program.Close() }()
 	for _, segment := range program.Progs {
 		if segment.Type == elf.PT_INTERP {
-			return errors.New(binary + " is linked dynamically; build it with CGO_ENABLED=0")
+			return "", errors.New(binary + " is linked dynamically; build it with CGO_ENABLED=0")
 		}
 	}
-	return nil
+	architecture, ok := architectures[program.Machine]
+	if !ok {
+		return "", fmt.Errorf("%s is for %s; images are built for amd64 and arm64", binary, program.Machine)
+	}
+	return architecture, nil
 }
 
 // file is a file of the image and where its content comes from.
