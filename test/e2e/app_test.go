@@ -25,8 +25,9 @@ type app struct {
 	jobs    []string // all that were enqueued
 }
 
-// newApp makes an app whose process types, each with the queues it works on, have no dynos yet.
-func newApp(ctx context.Context, processTypes map[string][]string) *app {
+// newApp makes an app whose process types, each with the queues it works on, have no dynos yet. The
+// flags are Sidekiq's.
+func newApp(ctx context.Context, processTypes map[string][]string, flags ...string) *app {
 	w.databases++
 	a := &app{name: fmt.Sprintf("app-%d-%d", GinkgoParallelProcess(), w.databases)}
 	var err error
@@ -34,7 +35,7 @@ func newApp(ctx context.Context, processTypes map[string][]string) *app {
 	Expect(err).NotTo(HaveOccurred())
 	created := simulator.App{Name: a.name, ConfigVars: a.sidekiq.ConfigVars()}
 	for name, queues := range processTypes {
-		created.Formation = append(created.Formation, simulator.Process{Type: name, Command: a.sidekiq.Command(5, queues...)})
+		created.Formation = append(created.Formation, simulator.Process{Type: name, Command: append(a.sidekiq.Command(5, queues...), flags...)})
 	}
 	Expect(w.heroku.AddApp(created)).To(Succeed())
 	w.createSecret(ctx, a.name, "REDIS_URL", a.sidekiq.RedisURL)

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"net/http"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -104,6 +106,32 @@ var _ = Describe("the main job", func() {
 		a.awaitGone(ctx)
 
 		Expect(a.judge()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+
+	// What polling cannot prove: a job pushed and taken between the last look and the stop. It is the
+	// one interruption that the operator may cause; Sidekiq puts the job back.
+	It("starts workers again for a job that came between the last look and the stop", func(ctx SpecContext) {
+		a := newApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
+		var once sync.Once
+		DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
+			if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0 {
+				once.Do(func() {
+					defer GinkgoRecover()
+					a.enqueue(ctx, "default", 1, 10*time.Second, 0)
+					a.awaitEvents(ctx, "start", 2)
+				})
+			}
+		}))
+		a.scale(ctx, "worker", "default")
+		a.enqueue(ctx, "default", 1, 0, 0)
+		a.awaitQuantity(ctx, "worker", 2)
+		a.awaitQuantity(ctx, "worker", 0)
+		a.awaitQuantity(ctx, "worker", 2)
+		a.awaitEvents(ctx, "end", 2)
+		a.awaitQuantity(ctx, "worker", 0)
+		a.awaitGone(ctx)
+
+		Expect(a.judge()).To(HaveLen(1), "interrupted between the last look and the stop")
 	}, SpecTimeout(specTimeout))
 
 	It("leaves a person's larger quantity until idle, and repairs a smaller one", func(ctx SpecContext) {
