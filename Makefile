@@ -70,7 +70,7 @@ test-envtest: prerequisites ## Tests of the API and the controller, against a re
 
 .PHONY: test-e2e
 test-e2e: build prerequisites ## End-to-end tests: real control plane, Redis and Sidekiq; a simulated Heroku.
-	$(WITH_ASSETS) go run github.com/onsi/ginkgo/v2/ginkgo -p --procs=$(E2E_PROCS) --timeout=20m --no-color ./test/e2e
+	$(WITH_ASSETS) go tool ginkgo -p --procs=$(E2E_PROCS) --timeout=20m --no-color ./test/e2e
 
 .PHONY: generate
 generate: ## Generate deep copies, CRD, RBAC and the API reference.
