@@ -289,7 +289,7 @@ func TestConcurrentCalls(t *testing.T) {
 				t.Error(err)
 			}
 			_, err := c.Scale(t.Context(), "shop", "worker", 9)
-			if e, ok := err.(*heroku.Error); !ok || e.Limit != 1 {
+			if e, ok := errors.AsType[*heroku.Error](err); !ok || e.Limit != 1 {
 				t.Errorf("error %v", err)
 			}
 			c.Remaining()
