@@ -60,6 +60,7 @@ func (d *demo) follow(ctx context.Context, once bool) error {
 				return d.conclude(err, len(jobs))
 			}
 			story.note(time.Now(), verdictNote(err, len(jobs)))
+			story.note(time.Now(), "enqueue more from another terminal, or leave with Ctrl-C")
 		}
 		show(p, story)
 		select {

@@ -176,6 +176,8 @@ func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 // run starts the process and waits until it answers.
 func (s *Server) run(ctx context.Context) error {
 	command := exec.CommandContext(ctx, s.binary, s.arguments()...)
+	// A group of its own: Ctrl-C is for whoever started it, who then stops it in order.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("redisserver: %w", err)
 	}
