@@ -122,7 +122,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	if before != formation.Quantity || wanted == 0 {
 		log.FromContext(ctx).Info("scaled", "app", m.target.AppName, "processType", m.target.ProcessType,
 			"from", before, "to", formation.Quantity, "reason", reason)
-		r.tell(s, normal, scaleReason(wanted), "Scale",
+		r.tell(s, normal, scaleReason(wanted), string(reason), // events of one action are counted under the first one's note
 			fmt.Sprintf("scaled %s from %d to %d: %s", m.target.ProcessType, before, formation.Quantity, phrases[reason]))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
 )
 
 // entry is a line of the journal.
@@ -100,7 +102,9 @@ func changedAt(p picture) time.Time {
 	return p.at
 }
 
-func isScale(e eventsv1.Event) bool { return e.Action == "Scale" }
+func isScale(e eventsv1.Event) bool {
+	return e.Reason == v1.ReasonWoken || e.Reason == v1.ReasonStopped
+}
 
 // explanation is the reason in the note of the event that tells of a change at a time.
 func explanation(events []eventsv1.Event, at time.Time) (string, bool) {
