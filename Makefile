@@ -15,7 +15,7 @@ GENERATED = cat api/v1/zz_generated.deepcopy.go config/crd/bases/* config/rbac/p
 # Property tests check 100 cases each, 20,000 in CI.
 RAPID_CHECKS ?= $(if $(CI),20000,100)
 # Specs mostly wait, so more of them run side by side than there are cores.
-E2E_PROCS ?= 5
+E2E_PROCS ?= 6
 
 .DEFAULT_GOAL := help
 
@@ -55,7 +55,8 @@ build: ## Build the operator: bin/queuescaler.
 	go build -ldflags="-s -w" -o $(BIN)/queuescaler ./cmd/queuescaler
 
 .PHONY: test
-test: test-unit test-envtest test-e2e ## Set up what tests need, and run all of them.
+test: test-unit ## Set up what tests need, and run all of them.
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-envtest test-e2e # both mostly wait
 
 .PHONY: test-unit
 test-unit: prerequisites ## Unit and property tests, with the race detector.
