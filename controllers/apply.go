@@ -92,6 +92,7 @@ func (r *Reconciler) start(ctx context.Context, s *scope) {
 	r.scale(ctx, s, startDeadline)
 	if s.formationProblem != nil && s.formationProblem.reason == v1.ReasonQuantityLimited && s.memory.limit > 0 {
 		s.formationProblem = nil
+		s.memory.retries.scaled() // the limit is remembered: it holds up nothing else
 		s.decide()
 		if s.wantsStart() {
 			r.scale(ctx, s, startDeadline)
@@ -113,10 +114,12 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	m.know(formation, s.now)
 	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
 	s.noteScaling(wanted)
-	m.retries.succeeded()
-	if formation.Quantity != wanted {
+	if formation.Quantity == wanted {
+		m.retries.scaled()
+	} else {
 		s.formationProblem = &problem{reason: v1.ReasonHerokuRefused, message: fmt.Sprintf(
 			"Heroku was asked for %d dynos and answered %d", wanted, formation.Quantity)}
+		m.retries.scalings++
 		m.retries.failed(s.formationProblem, s.now)
 	}
 	if before != formation.Quantity || wanted == 0 {
@@ -130,6 +133,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 // scaleFailed takes in a refusal, or an answer that did not come: then the quantity is not known.
 func (s *scope) scaleFailed(err error) {
 	m := s.memory
+	m.retries.scalings++
 	s.failed(err)
 	known, ok := errors.AsType[*heroku.Error](err)
 	if !ok || !known.OutcomeKnown() {

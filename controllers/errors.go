@@ -103,7 +103,9 @@ func ofEndpoint(err error) *problem {
 
 // retries spaces out calls to Heroku after failures. Starting workers is tried sooner than all else.
 type retries struct {
-	failures       int
+	failures int
+	// scalings are the PATCHes among them that failed in a row, however reads went in between.
+	scalings       int
 	wakeAt, restAt time.Time
 	last           *problem
 }
@@ -124,7 +126,7 @@ const (
 func (r *retries) failed(p *problem, now time.Time) {
 	r.failures++
 	r.last = p
-	backoff := time.Second << min(r.failures-1, 9)
+	backoff := time.Second << min(max(r.failures, r.scalings)-1, 9)
 	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
 	switch p.class {
 	case limited:
@@ -135,10 +137,14 @@ func (r *retries) failed(p *problem, now time.Time) {
 		rest, wake = settledRest, settledRest
 	}
 	r.wakeAt = now.Add(jitter(max(wake, min(p.retryAfter, longestWake))))
-	r.restAt = now.Add(jitter(max(rest, p.retryAfter)))
+	r.restAt = now.Add(max(jitter(rest), p.retryAfter))
 }
 
-func (r *retries) succeeded() { *r = retries{} }
+// read takes in a read that succeeded: all may be tried again.
+func (r *retries) read() { *r = retries{scalings: r.scalings} }
+
+// scaled takes in a PATCH that succeeded.
+func (r *retries) scaled() { *r = retries{} }
 
 // jitter shortens a wait by up to a fifth, so that many objects do not come back together.
 func jitter(wait time.Duration) time.Duration { return wait - rand.N(wait/5+1) }

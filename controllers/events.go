@@ -14,7 +14,7 @@ const (
 )
 
 func (r *Reconciler) tell(s *scope, kind, reason, action, note string) {
-	r.recorder.Eventf(s.object, nil, kind, reason, action, "%s", note)
+	r.recorder.Eventf(s.object, nil, kind, reason, action, "%s", shortened(note))
 }
 
 func scaleReason(wanted int) string {

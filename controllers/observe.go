@@ -119,7 +119,13 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 	if m.target != nil && s.formationProblem == nil {
 		s.formationProblem = r.adopt(ctx, s)
 	}
-	if s.formationProblem == nil && s.now.Before(m.retries.restAt) {
+	s.rest()
+}
+
+// rest keeps the last problem for as long as nothing is tried because of it, or nothing is known.
+func (s *scope) rest() {
+	m := s.memory
+	if s.formationProblem == nil && (m.quantity == nil || s.now.Before(m.retries.restAt)) {
 		s.formationProblem = m.retries.last
 	}
 }
@@ -134,8 +140,8 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 	if err != nil {
 		return &problem{reason: v1.ReasonInternalError, message: "no client for Heroku; see the operator's log"}
 	}
-	if s.memory.client != client {
-		s.memory.client, s.memory.retries = client, retries{}
+	if s.memory.client != client { // a new token is tried at once
+		s.memory.client, s.memory.retries, s.memory.nextDrift = client, retries{}, time.Time{}
 	}
 	return nil
 }
@@ -172,8 +178,8 @@ func (r *Reconciler) mustRead(s *scope) bool {
 		return false
 	case m.uncertain || m.retries.failures > 0:
 		return true
-	case s.unservedForLong():
-		return s.now.Sub(m.readAt) >= blindPatience
+	case s.unservedForLong() && (s.now.Sub(m.readAt) >= blindPatience || m.readAt.Before(m.unservedSince.Add(blindPatience))):
+		return true
 	}
 	return !s.now.Before(m.nextDrift)
 }
@@ -187,9 +193,12 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
 	formation, err := m.client.Formation(ctx, app, spec.ProcessType)
 	if err != nil {
 		s.failed(err)
+		if isGone(err) { // one of the same name may come, with another id
+			m.target, m.quantity = nil, nil
+		}
 		return
 	}
-	m.retries.succeeded()
+	m.retries.read()
 	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
 	m.app, m.processType = spec.App, spec.ProcessType
 	m.target = &v1.Target{AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
@@ -235,6 +244,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		}
 		s.object.Status.Target = nil
 	}
+	s.memory.releasingSince = time.Time{}
 	owner, displaced := r.claim(ctx, s.object, target)
 	for _, other := range displaced {
 		r.wakeups.enqueue(other, false)

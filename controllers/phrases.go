@@ -89,6 +89,16 @@ func (s *scope) workersCondition() condition {
 	return yes(v1.ReasonWorkersOff, "no worker process is running")
 }
 
+// shortened cuts a text, which may have names out of Redis or a message of Heroku's in it, to what an
+// event can hold.
+func shortened(text string) string {
+	const most = 1000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // listed puts names into a message, as many as a person reads.
 func listed(names []string) string {
 	const most = 5

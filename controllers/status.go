@@ -96,7 +96,10 @@ func (s *scope) worthWriting() bool {
 	if s.decision.Reason != scaling.Asleep {
 		period = countsPeriod
 	}
-	if old.Queue == nil || now.Queue == nil || now.Queue.ObservedTime.Sub(old.Queue.ObservedTime.Time) >= period {
+	if (old.Queue == nil) != (now.Queue == nil) {
+		return true
+	}
+	if now.Queue != nil && now.Queue.ObservedTime.Sub(old.Queue.ObservedTime.Time) >= period {
 		return true
 	}
 	now.Queue, now.QuantityObservedTime = old.Queue, old.QuantityObservedTime
@@ -162,7 +165,7 @@ func unknown(reason, format string, args ...any) condition {
 
 func (s *scope) set(conditionType string, c condition) {
 	meta.SetStatusCondition(&s.object.Status.Conditions, metav1.Condition{
-		Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
+		Type: conditionType, Status: c.status, Reason: c.reason, Message: shortened(c.message),
 		ObservedGeneration: s.object.Generation, LastTransitionTime: timestamp(s.now),
 	})
 }

@@ -80,6 +80,14 @@ func (c *claims) drop(name types.NamespacedName) []types.NamespacedName {
 	return c.others(name, target)
 }
 
+// left says whether an object is known to want another target by now, whatever its status may say yet.
+func (c *claims) left(name types.NamespacedName, target targetKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted, ok := c.wanted[name]
+	return ok && wanted != target
+}
+
 func (c *claims) others(name types.NamespacedName, target targetKey) []types.NamespacedName {
 	var others []types.NamespacedName
 	for other, wanted := range c.wanted {
@@ -119,7 +127,7 @@ func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Targe
 	var found []claimant
 	for i := range all.Items {
 		other := claimantOf(&all.Items[i])
-		if other.uid != me.uid && !isDeleted(&all.Items[i]) {
+		if other.uid != me.uid && !isDeleted(&all.Items[i]) && !r.claims.left(other.name, keyOf(target)) {
 			found = append(found, other)
 		}
 	}
@@ -132,12 +140,14 @@ const targetField = "target"
 func targetIndex(target *v1.Target) string { return target.AppID + "/" + target.ProcessType }
 
 func indexTargets(mgr ctrl.Manager) error {
-	return mgr.GetFieldIndexer().IndexField(context.Background(), &v1.QueueScaler{}, targetField, func(object client.Object) []string {
-		if target := object.(*v1.QueueScaler).Status.Target; target != nil {
-			return []string{targetIndex(target)}
-		}
-		return nil
-	})
+	return mgr.GetFieldIndexer().IndexField(context.Background(), &v1.QueueScaler{}, targetField, targetsOf)
+}
+
+func targetsOf(object client.Object) []string {
+	if target := object.(*v1.QueueScaler).Status.Target; target != nil {
+		return []string{targetIndex(target)}
+	}
+	return nil
 }
 
 // releasePatience is how long a release is tried before it is given up.
@@ -151,7 +161,7 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error
 	for _, other := range r.claims.drop(s.name) {
 		r.wakeups.enqueue(other, false)
 	}
-	if target := s.object.Status.Target; target != nil {
+	if target := s.leaves(); target != nil {
 		if s.memory.client == nil {
 			_ = r.account(ctx, s) // without a client the release fails and says so
 		}
@@ -166,6 +176,15 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error
 	}
 	r.forget(s.name)
 	return ctrl.Result{}, nil
+}
+
+// leaves returns the target that a deleted object leaves: the one that it had, or was to get if
+// whoever had it is going as well.
+func (s *scope) leaves() *v1.Target {
+	if target := s.object.Status.Target; target != nil {
+		return target
+	}
+	return s.memory.target
 }
 
 // release leaves a target by the deletion policy. A problem means: not yet.
@@ -183,7 +202,6 @@ func (r *Reconciler) release(ctx context.Context, s *scope, target *v1.Target) *
 	if p != nil {
 		r.tell(s, warning, v1.ReasonReleaseAbandoned, "Release", "gave up leaving "+target.ProcessType+" of "+target.AppName+" scaled up: "+p.message)
 	}
-	s.memory.releasingSince = time.Time{}
 	return nil
 }
 
@@ -192,10 +210,16 @@ func (s *scope) suspended() bool {
 	return o.suspended
 }
 
-// takenOver says whether another object wants the target: then it is that one's to scale.
+// takenOver says whether another object wants the target, and stays: then it is that one's to scale.
 func (r *Reconciler) takenOver(ctx context.Context, s *scope, target *v1.Target) bool {
 	me := claimantOf(s.object)
-	return len(r.claims.rivals(me.name, keyOf(target))) > 0 || len(r.recorded(ctx, me, target)) > 0
+	for _, name := range r.claims.rivals(me.name, keyOf(target)) {
+		var rival v1.QueueScaler
+		if err := r.Get(ctx, name, &rival); err == nil && !isDeleted(&rival) {
+			return true
+		}
+	}
+	return len(r.recorded(ctx, me, target)) > 0
 }
 
 func (c *claims) rivals(name types.NamespacedName, target targetKey) []types.NamespacedName {
@@ -209,17 +233,27 @@ func (r *Reconciler) scaleUp(ctx context.Context, s *scope, target *v1.Target) *
 	if s.memory.client == nil {
 		return &problem{reason: v1.ReasonSecretNotFound, message: "there is no Heroku token"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, startDeadline)
+	left := releasePatience - s.now.Sub(s.memory.releasingSince)
+	ctx, cancel := context.WithTimeout(ctx, max(time.Second, min(startDeadline, left)))
 	defer cancel()
-	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType)
-	wanted := int(s.object.Spec.ActiveQuantity)
-	if err == nil && formation.Quantity < wanted {
-		_, err = s.memory.client.Scale(ctx, target.AppID, target.ProcessType, wanted)
+	wanted := s.activeQuantity()
+	err := s.raise(ctx, target, wanted)
+	if refused, ok := errors.AsType[*heroku.Error](err); ok && refused.Kind == heroku.AboveLimit && refused.Limit > 0 {
+		err = s.raise(ctx, target, min(wanted, refused.Limit))
 	}
 	if err == nil || isGone(err) {
 		return nil
 	}
 	return s.ofHeroku(err)
+}
+
+// raise scales a target to a quantity, unless it has as many.
+func (s *scope) raise(ctx context.Context, target *v1.Target, quantity int) error {
+	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType)
+	if err == nil && formation.Quantity < quantity {
+		_, err = s.memory.client.Scale(ctx, target.AppID, target.ProcessType, quantity)
+	}
+	return err
 }
 
 // isGone says whether there is nothing left to scale.

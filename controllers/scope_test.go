@@ -1,0 +1,217 @@
+package controllers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/queue"
+)
+
+// epoch is the time of the tests without a clock.
+var epoch = time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
+
+// idleScope is a reconcile of an object whose workers are off, with nothing to do.
+func idleScope() *scope {
+	object := &v1.QueueScaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "scaler", Namespace: "unit", Generation: 3},
+		Spec: v1.QueueScalerSpec{
+			Queue:          v1.QueueSpec{Type: v1.QueueSidekiq},
+			Heroku:         v1.HerokuSpec{App: "shop", ProcessType: "worker", APIKeySecretRef: v1.SecretKeyRef{Name: "heroku", Key: "KEY"}},
+			ActiveQuantity: 2, IdleTimeoutSeconds: 60, PollPeriodSeconds: 15,
+		},
+	}
+	return &scope{
+		object: object, before: object.DeepCopy(), name: client.ObjectKeyFromObject(object),
+		memory: &memory{
+			quantity: ptr.To(0), readAt: epoch, nextDrift: epoch.Add(time.Minute),
+			target: &v1.Target{AppID: "id", AppName: "shop", ProcessType: "worker"},
+		},
+		now: epoch, wakeLead: wakeLead,
+		snapshot: queue.Snapshot{
+			Observation: queue.Observation{Start: epoch, End: epoch, Heartbeats: true, Processed: -1},
+			IdleSince:   epoch.Add(-time.Hour), Heard: true,
+		},
+	}
+}
+
+// process is a worker that was just heard.
+func process(n int) queue.Process {
+	return queue.Process{Identity: fmt.Sprintf("worker.%d:4:x", n), HeardAgo: time.Second}
+}
+
+// drawScope makes any scope at all.
+func drawScope(t *rapid.T) *scope {
+	s := idleScope()
+	spec, m := &s.object.Spec, s.memory
+	moment := rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "never") {
+			return time.Time{}
+		}
+		return epoch.Add(time.Duration(rapid.Int64Range(-int64(2*time.Hour), int64(2*time.Hour)).Draw(t, "offset")))
+	})
+	anyProblem := rapid.Custom(func(t *rapid.T) *problem {
+		if rapid.Bool().Draw(t, "none") {
+			return nil
+		}
+		return &problem{
+			reason:  rapid.SampledFrom([]string{v1.ReasonSecretNotFound, v1.ReasonHerokuUnavailable, v1.ReasonTargetConflict}).Draw(t, "reason"),
+			message: "100% wrong", class: class(rapid.IntRange(0, int(settled)).Draw(t, "class")),
+			retryAfter: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "retry after")),
+		}
+	})
+	spec.ActiveQuantity = rapid.Int32Range(1, 255).Draw(t, "active quantity")
+	spec.IdleTimeoutSeconds = rapid.Int32Range(1, 86400).Draw(t, "idle timeout")
+	spec.Suspend = rapid.Bool().Draw(t, "suspend")
+	s.object.Annotations = map[string]string{}
+	for _, name := range []string{v1.AnnotationSuspendUntil, v1.AnnotationWakeUntil} {
+		value := rapid.SampledFrom([]string{"", "soon", moment.Draw(t, name).Format(time.RFC3339)}).Draw(t, "value")
+		if value != "" {
+			s.object.Annotations[name] = value
+		}
+	}
+	if m.quantity = nil; rapid.Bool().Draw(t, "quantity known") {
+		m.quantity = ptr.To(rapid.IntRange(0, 5).Draw(t, "quantity"))
+	}
+	m.uncertain, m.confirmed, m.crashed = rapid.Bool().Draw(t, "uncertain"), rapid.Bool().Draw(t, "confirmed"), rapid.Bool().Draw(t, "crashed")
+	m.readAt, m.nextDrift, m.unservedSince = moment.Draw(t, "read"), moment.Draw(t, "drift"), moment.Draw(t, "unserved")
+	m.limit, m.limitUntil = rapid.IntRange(0, 3).Draw(t, "limit"), moment.Draw(t, "limit until")
+	m.releasingSince, m.idleFloor, m.problemSince = moment.Draw(t, "releasing"), moment.Draw(t, "floor"), moment.Draw(t, "problem since")
+	if p := anyProblem.Draw(t, "failure"); p != nil {
+		for range rapid.IntRange(1, 20).Draw(t, "failures") {
+			m.retries.failed(p, moment.Draw(t, "failed"))
+		}
+	}
+	s.queueProblem, s.formationProblem = anyProblem.Draw(t, "queue"), anyProblem.Draw(t, "formation")
+	s.snapshot = queue.Snapshot{
+		Observation: queue.Observation{
+			Depth: rapid.Int64Range(0, 3).Draw(t, "depth"), InFlight: rapid.Int64Range(0, 3).Draw(t, "in flight"),
+			NextDue: moment.Draw(t, "due"), DueKnownUntil: moment.Draw(t, "due known"),
+			Heartbeats: rapid.Bool().Draw(t, "heartbeats"), End: moment.Draw(t, "end"),
+			Doubt: rapid.SampledFrom([]string{"", "what is this"}).Draw(t, "doubt"),
+		},
+		IdleSince: moment.Draw(t, "idle"), SettledAt: moment.Draw(t, "settled"), Heard: rapid.Bool().Draw(t, "heard"),
+	}
+	for n := range rapid.IntRange(0, 3).Draw(t, "processes") {
+		s.snapshot.Processes = append(s.snapshot.Processes, process(n))
+	}
+	return s
+}
+
+// TestNextIsAboveZero, or the object would be reconciled without end.
+func TestNextIsAboveZero(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawScope(t)
+		s.decide()
+		if next := (&Reconciler{}).next(s); next <= 0 || next > 10*time.Minute {
+			t.Fatalf("next in %v", next)
+		}
+	})
+}
+
+// TestLawsOfApply has no stop go out on doubt, and none but to zero.
+func TestLawsOfApply(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawScope(t)
+		s.decide()
+		if s.wantsStop() && (*s.decision.Desired != 0 || s.memory.uncertain || s.formationProblem != nil ||
+			s.queueProblem != nil || s.snapshot.Active() || s.snapshot.Doubt != "" || s.object.Spec.Suspend) {
+			t.Fatalf("a stop to %d: %s", *s.decision.Desired, s.decision.Reason)
+		}
+		if s.wantsStart() && (*s.decision.Desired < *s.memory.quantity || s.object.Spec.Suspend) {
+			t.Fatalf("a start that stops: from %d to %d", *s.memory.quantity, *s.decision.Desired)
+		}
+	})
+}
+
+// TestEdgeWrites has the PATCH go out when the queue becomes active, whatever is believed of the
+// formation, unless an answer or the workers themselves vouch for it.
+func TestEdgeWrites(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(s *scope)
+		writes bool
+	}{
+		"believed to run":            {func(*scope) {}, true},
+		"confirmed in the idle time": {func(s *scope) { s.memory.confirmed = true; s.idle() }, true},
+		"confirmed since":            {func(s *scope) { s.memory.confirmed = true }, false},
+		"all heard":                  {func(s *scope) { s.snapshot.Processes = []queue.Process{process(1), process(2)} }, false},
+		"one heard of two":           {func(s *scope) { s.snapshot.Processes = []queue.Process{process(1)} }, true},
+		"all heard, but uncertain": {func(s *scope) {
+			s.snapshot.Processes = []queue.Process{process(1), process(2)}
+			s.memory.uncertain = true
+		}, true},
+		"fewer than wanted":             {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1) }, true},
+		"not known":                     {func(s *scope) { s.memory.quantity = nil }, false},
+		"suspended":                     {func(s *scope) { s.object.Spec.Suspend = true }, false},
+		"above a limit that was found":  {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1); s.limited(1, time.Hour) }, false},
+		"above a limit found long ago":  {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1); s.limited(1, -time.Second) }, true},
+		"above a limit of more than it": {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1); s.limited(7, time.Hour) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := idleScope()
+			s.memory.quantity = ptr.To(2)
+			test.change(s)
+			s.snapshot.Depth, s.snapshot.IdleSince = 1, time.Time{}
+			s.decide()
+			if s.wantsStart() != test.writes {
+				t.Errorf("wants a start: %v", s.wantsStart())
+			}
+		})
+	}
+}
+
+// idle has a reconcile without work come first.
+func (s *scope) idle() { s.decide() }
+
+func (s *scope) limited(limit int, left time.Duration) {
+	s.memory.limit, s.memory.limitUntil = limit, s.now.Add(left)
+}
+
+// TestForcedRead has work wait without a fresh heartbeat for a minute.
+func TestForcedRead(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		waited, read time.Duration // ago
+		change       func(s *scope)
+		reads        bool
+	}{
+		"not yet a minute":             {59 * time.Second, 50 * time.Second, func(*scope) {}, false},
+		"a minute":                     {time.Minute, 50 * time.Second, func(*scope) {}, true},
+		"read since the minute ended":  {90 * time.Second, 10 * time.Second, func(*scope) {}, false},
+		"read a minute ago":            {3 * time.Minute, time.Minute, func(*scope) {}, true},
+		"somebody is heard":            {time.Minute, 50 * time.Second, func(s *scope) { s.snapshot.Processes = []queue.Process{process(1)} }, false},
+		"nothing waits":                {time.Minute, 50 * time.Second, func(s *scope) { s.snapshot.Depth = 0 }, false},
+		"nobody could be heard":        {time.Minute, 50 * time.Second, func(s *scope) { s.snapshot.Heartbeats = false }, false},
+		"the dynos are off":            {time.Minute, 50 * time.Second, func(s *scope) { s.memory.quantity = ptr.To(0) }, false},
+		"Heroku failed a moment ago":   {time.Minute, 50 * time.Second, func(s *scope) { s.failedAt(0) }, false},
+		"Heroku failed and has rested": {time.Second, time.Second, func(s *scope) { s.failedAt(-time.Second) }, true},
+		"an answer was lost":           {time.Second, time.Second, func(s *scope) { s.memory.uncertain = true }, true},
+		"drift":                        {time.Second, time.Minute, func(s *scope) { s.memory.nextDrift = epoch }, true},
+		"drift, nobody heard":          {90 * time.Second, 10 * time.Second, func(s *scope) { s.memory.nextDrift = epoch }, true},
+		"never read":                   {time.Second, time.Second, func(s *scope) { s.memory.quantity = nil }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := idleScope()
+			s.memory.quantity, s.snapshot.Depth = ptr.To(2), 1
+			s.memory.unservedSince, s.memory.readAt = epoch.Add(-test.waited), epoch.Add(-test.read)
+			test.change(s)
+			s.watchUnserved()
+			if got := (&Reconciler{}).mustRead(s); got != test.reads {
+				t.Errorf("must read: %v", got)
+			}
+		})
+	}
+}
+
+func (s *scope) failedAt(offset time.Duration) {
+	s.memory.retries.failed(&problem{}, s.now.Add(offset))
+}
