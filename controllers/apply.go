@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
+	"github.com/queuescaler/queuescaler/internal/scaling"
 )
 
 const (
@@ -122,12 +123,20 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 		m.retries.scalings++
 		m.retries.failed(s.formationProblem, s.now)
 	}
-	if before != formation.Quantity || wanted == 0 {
-		log.FromContext(ctx).Info("scaled", "app", m.target.AppName, "processType", m.target.ProcessType,
-			"from", before, "to", formation.Quantity, "reason", reason)
-		r.tell(s, normal, scaleReason(wanted), string(reason), // events of one action are counted under the first one's note
-			fmt.Sprintf("scaled %s from %d to %d: %s", m.target.ProcessType, before, formation.Quantity, phrases[reason]))
+	r.tellScaled(ctx, s, reason, before, formation.Quantity)
+}
+
+// tellScaled logs a change of the quantity and makes an event of it. The reason is the event's
+// action, since repeated events of one action are counted under the first one's note.
+func (r *Reconciler) tellScaled(ctx context.Context, s *scope, reason scaling.Reason, before, after int) {
+	if before == after {
+		return
 	}
+	target := s.memory.target
+	log.FromContext(ctx).Info("scaled", "app", target.AppName, "processType", target.ProcessType,
+		"from", before, "to", after, "reason", reason)
+	r.tell(s, normal, scaleReason(after), string(reason),
+		fmt.Sprintf("scaled %s from %d to %d: %s", target.ProcessType, before, after, phrases[reason]))
 }
 
 // scaleFailed takes in a refusal, or an answer that did not come: then the quantity is not known.
