@@ -224,3 +224,20 @@ func TestLookAfterStop(t *testing.T) {
 	e.awaitHeroku(func() bool { return len(e.scalings()) == 2 }, "there should be a stop and a start")
 	e.Expect(e.quantity("worker")).To(Equal(2))
 }
+
+// TestWrongQueueNames has workers that serve none of the named queues: they may be running jobs that
+// are not counted, and are kept until the names are right.
+func TestWrongQueueNames(t *testing.T) {
+	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2})
+	stop := e.keepBeating("worker.1:4:a", serving("mailers"))
+	defer stop()
+	e.create()
+	condition := e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionFalse, v1.ReasonWorkersElsewhere)
+	e.Expect(condition.Message).To(ContainSubstring("spec.queue.names"))
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonWorkersElsewhere)
+	e.Expect(e.quantity("worker")).To(Equal(2))
+
+	e.patch("scaler", func(s *v1.QueueScaler) { s.Spec.Queue.Names = []string{"mailers"} })
+	e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionTrue, v1.ReasonWorkersHeard)
+	e.awaitQuantity(0)
+}
