@@ -299,6 +299,13 @@ func (e *env) patches() int {
 	return count
 }
 
+// awaitPatches waits until so many PATCHes were made.
+func (e *env) awaitPatches(count int) {
+	e.Helper()
+	e.awaitHeroku(func() bool { return e.patches() >= count }, "there should be more PATCHes")
+	e.Expect(e.patches()).To(Equal(count))
+}
+
 // awaitReads waits until the formation has been read so many times more.
 func (e *env) awaitReads(more int) {
 	e.Helper()

@@ -115,7 +115,7 @@ func TestStopDespiteFaults(t *testing.T) {
 			e.create(plainList)
 			e.awaitQuantity(0)
 			e.awaitReadyWith("scaler", 0)
-			e.Expect(e.patches()).To(Equal(3))
+			e.awaitPatches(3)
 			if !test.refused {
 				e.expectReadBeforeEachPatch()
 			}
@@ -127,7 +127,7 @@ func TestStopDespiteFaults(t *testing.T) {
 		e.create(plainList)
 		e.awaitQuantity(0)
 		e.awaitReadyWith("scaler", 0)
-		e.Expect(e.patches()).To(Equal(1))
+		e.awaitPatches(1)
 		e.expectReadBeforeEachPatch()
 	})
 }
