@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 )
 
@@ -132,6 +134,39 @@ func TestLawsOfApply(t *testing.T) {
 	})
 }
 
+// TestStopNeedsCertainty takes one thing at a time away from a stop.
+func TestStopNeedsCertainty(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(s *scope)
+		stops  bool
+	}{
+		"all is known":             {func(*scope) {}, true},
+		"the quantity is not":      {func(s *scope) { s.memory.quantity = nil }, false},
+		"the quantity is doubtful": {func(s *scope) { s.memory.uncertain = true }, false},
+		"Heroku fails":             {func(s *scope) { s.formationProblem = &problem{} }, false},
+		"Redis fails":              {func(s *scope) { s.queueProblem = &problem{} }, false},
+		"never read":               {func(s *scope) { s.snapshot = queue.Snapshot{} }, false},
+		"something is not clear":   {func(s *scope) { s.snapshot.Doubt = "what is this" }, false},
+		"suspended":                {func(s *scope) { s.object.Spec.Suspend = true }, false},
+		"just resumed":             {func(s *scope) { s.memory.suspended = true }, false},
+		"a worker is not heard":    {func(s *scope) { s.snapshot.Heard = false }, false},
+		"an idle time too short":   {func(s *scope) { s.snapshot.IdleSince = epoch.Add(-59 * time.Second) }, false},
+		"a long job may run":       {func(s *scope) { s.object.Spec.Queue.MaxJobSeconds = ptr.To[int32](7200) }, false},
+		"off already":              {func(s *scope) { s.memory.quantity = ptr.To(0) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := idleScope()
+			s.memory.quantity = ptr.To(2)
+			test.change(s)
+			s.decide()
+			if s.wantsStop() != test.stops {
+				t.Errorf("wants a stop: %v (%s)", s.wantsStop(), s.decision.Reason)
+			}
+		})
+	}
+}
+
 // TestEdgeWrites has the PATCH go out when the queue becomes active, whatever is believed of the
 // formation, unless an answer or the workers themselves vouch for it.
 func TestEdgeWrites(t *testing.T) {
@@ -166,6 +201,28 @@ func TestEdgeWrites(t *testing.T) {
 				t.Errorf("wants a start: %v", s.wantsStart())
 			}
 		})
+	}
+}
+
+// TestDoubt has the quantity be uncertain after a PATCH that may have been applied, and no other.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	for kind, uncertain := range map[heroku.Kind]bool{
+		heroku.Unknown: true, heroku.Unavailable: true, "": true,
+		heroku.Unauthorized: false, heroku.Forbidden: false, heroku.AppNotFound: false, heroku.ProcessTypeNotFound: false,
+		heroku.AboveLimit: false, heroku.Invalid: false, heroku.RateLimited: false,
+	} {
+		s := idleScope()
+		s.memory.confirmed = true
+		s.scaleFailed(&heroku.Error{Kind: kind})
+		if s.memory.uncertain != uncertain || s.memory.confirmed == uncertain {
+			t.Errorf("%q: uncertain %v, confirmed %v", kind, s.memory.uncertain, s.memory.confirmed)
+		}
+	}
+	s := idleScope()
+	s.scaleFailed(errors.New("a surprise"))
+	if !s.memory.uncertain {
+		t.Error("an error that nobody knows should leave doubt")
 	}
 }
 
