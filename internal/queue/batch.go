@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,12 +30,16 @@ func ask[C redis.Cmder](b *batch, command C) C {
 }
 
 func commandID(command redis.Cmder) string {
-	var id strings.Builder
+	var id []byte
 	for _, arg := range command.Args() {
-		text := fmt.Sprint(arg)
-		fmt.Fprintf(&id, "%d:%s", len(text), text)
+		text, ok := arg.(string)
+		if !ok {
+			text = fmt.Sprint(arg)
+		}
+		id = strconv.AppendInt(id, int64(len(text)), 10)
+		id = append(append(id, ':'), text...)
 	}
-	return id.String()
+	return string(id)
 }
 
 var errUnanswered = errors.New("redis did not answer TIME")
@@ -49,6 +53,7 @@ func (b *batch) exec(ctx context.Context, client *redis.Client) error {
 		return nil
 	}
 	clock := b.time()
+	commandsTotal.Add(int64(len(b.order)))
 	pipe := client.Pipeline()
 	for _, command := range b.order {
 		_ = pipe.Process(ctx, command)
@@ -104,6 +109,10 @@ func (b *batch) ttl(key string) *redis.IntCmd {
 
 func (b *batch) time() *redis.TimeCmd {
 	return ask(b, redis.NewTimeCmd(context.Background(), "time"))
+}
+
+func (b *batch) role() *redis.SliceCmd {
+	return ask(b, redis.NewSliceCmd(context.Background(), "role"))
 }
 
 // byScore reads a page of a sorted set, from a score on.

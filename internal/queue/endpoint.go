@@ -123,13 +123,15 @@ func (silence) Printf(context.Context, string, ...any) {}
 func init() { redis.SetLogger(silence{}) }
 
 // client makes a go-redis client with one connection.
-func (e Endpoint) client() *redis.Client {
+func (e Endpoint) client() *redis.Client { return redis.NewClient(e.options()) }
+
+func (e Endpoint) options() *redis.Options {
 	options := &redis.Options{
 		Addr:                     e.Address,
 		DB:                       e.Database,
 		Username:                 e.Username,
 		Password:                 string(e.Password),
-		ClientName:               "queuescaler",
+		OnConnect:                setName,
 		DisableIdentity:          true, // CLIENT SETINFO is refused by strict ACLs
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PoolSize:                 1,
@@ -144,8 +146,18 @@ func (e Endpoint) client() *redis.Client {
 	}
 	if e.TLS {
 		options.Dialer = e.dialTLS
+	} else {
+		options.Dialer = redis.NewDialer(options)
 	}
-	return redis.NewClient(options)
+	return options
+}
+
+// setName names the connection in CLIENT LIST. A user that may not do that reads all the same.
+func setName(ctx context.Context, conn *redis.Conn) error {
+	if err := conn.ClientSetName(ctx, "queuescaler").Err(); !isReply(err) {
+		return err
+	}
+	return nil
 }
 
 // dialTLS connects, and tells a server that is silent in the handshake from one that is not there: a

@@ -72,7 +72,7 @@ func newObserver(t testing.TB, client *redis.Client, spec Spec) *observer {
 func (o *observer) look() (Observation, *Error) {
 	l := &look{result: Observation{Start: time.Now()}}
 	l.step = o.reader.look(&l.result)
-	readAll(context.Background(), o.client, []*look{l})
+	(&connection{client: o.client}).read(context.Background(), []*look{l})
 	l.result.End = time.Now()
 	return l.result, l.err
 }

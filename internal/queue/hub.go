@@ -3,12 +3,9 @@ package queue
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Changed tells an owner that its snapshot changed in a way that matters; wake says that jobs wait
@@ -18,17 +15,21 @@ type Changed func(wake bool)
 // Hub watches one Redis server for all its owners. A single goroutine reads, so that one connection
 // and one pipeline serve them all: whoever wants to know more, sooner, marks its owner as due.
 type Hub struct {
-	read  func(context.Context, []*look)
-	close func() error
+	read   func(context.Context, []*look)
+	listen func(context.Context, []string, listener) error
+	signal func(ctx context.Context, keys []string) error
+	close  func() error
 
 	mu     sync.Mutex
 	owners map[string]*owner
+	watch  watchState
 	// failures counts the reads in a row that the connection failed.
 	failures int
 
-	due  chan struct{} // holds one token when the schedule changed
-	stop context.CancelFunc
-	done chan struct{}
+	due   chan struct{} // holds one token when the schedule changed
+	rearm chan struct{} // holds one when what is to be listened to did
+	stop  context.CancelFunc
+	done  chan struct{}
 }
 
 // owner is one subscriber.
@@ -37,6 +38,7 @@ type owner struct {
 	spec    Spec
 	reader  reader
 	tracker tracker
+	hints   hints
 	changed Changed
 	next    time.Time       // when to read again
 	early   time.Time       // from when on to read if others are read anyway
@@ -47,6 +49,7 @@ type owner struct {
 type look struct {
 	owner  *owner
 	waited []chan struct{}
+	hinted bool // a push asked for it
 	result Observation
 	step   step
 	err    *Error
@@ -55,21 +58,31 @@ type look struct {
 
 // NewHub starts to watch the Redis server at the endpoint. It connects when it has an owner.
 func NewHub(endpoint Endpoint) *Hub {
-	client := endpoint.client()
-	return startHub(func(ctx context.Context, looks []*look) { readAll(ctx, client, looks) }, client.Close)
+	connection := &connection{client: endpoint.client()}
+	hub := startHub(connection.read, endpoint.listen, connection.client.Close)
+	hub.signal = connection.quiet
+	return hub
 }
 
-func startHub(read func(context.Context, []*look), closer func() error) *Hub {
+func startHub(read func(context.Context, []*look), listen func(context.Context, []string, listener) error, closer func() error) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	hub := &Hub{
 		read:   read,
+		listen: listen,
 		close:  closer,
 		owners: map[string]*owner{},
 		due:    make(chan struct{}, 1),
+		rearm:  make(chan struct{}, 1),
 		stop:   cancel,
 		done:   make(chan struct{}),
 	}
-	go hub.run(ctx)
+	var both sync.WaitGroup
+	both.Go(func() { hub.run(ctx) })
+	both.Go(func() { hub.listenOn(ctx) })
+	go func() {
+		both.Wait()
+		close(hub.done)
+	}()
 	return hub
 }
 
@@ -97,7 +110,13 @@ func (h *Hub) Watch(id string, spec Spec, changed Changed) error {
 	if ok {
 		known.release()
 	}
-	h.owners[id] = &owner{id: id, spec: spec, reader: reader, changed: changed, tracker: tracker{maxGap: 3*spec.Period + settleTime}}
+	added := &owner{id: id, spec: spec, reader: reader, changed: changed, tracker: tracker{maxGap: 3*spec.Period + settleTime}}
+	added.hints.set = reader.watched()
+	added.hints.cover(h.watch.prefixes, time.Now())
+	h.owners[id], h.watch.index = added, nil
+	if added.unheard() {
+		h.askRearm()
+	}
 	h.poke()
 	return nil
 }
@@ -109,6 +128,10 @@ func (h *Hub) Forget(id string) {
 	if known, ok := h.owners[id]; ok {
 		known.release()
 		delete(h.owners, id)
+		h.watch.index = nil
+		if len(h.owners) == 0 {
+			h.askRearm()
+		}
 	}
 }
 
@@ -116,10 +139,13 @@ func (h *Hub) Forget(id string) {
 func (h *Hub) Snapshot(id string) Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if known, ok := h.owners[id]; ok {
-		return known.tracker.snapshot
+	known, ok := h.owners[id]
+	if !ok {
+		return Snapshot{}
 	}
-	return Snapshot{}
+	snapshot := known.tracker.snapshot
+	snapshot.Pushed, snapshot.NotPushed = h.watch.pushed, h.watch.why
+	return snapshot
 }
 
 // Observe reads an owner's queues now and returns what it found. The read begins after the call.
@@ -154,7 +180,6 @@ func (h *Hub) poke() {
 }
 
 func (h *Hub) run(ctx context.Context) {
-	defer close(h.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -166,6 +191,9 @@ func (h *Hub) run(ctx context.Context) {
 		}
 		if looks := h.dueLooks(time.Now()); len(looks) > 0 {
 			h.read(ctx, looks)
+			if slices.ContainsFunc(looks, func(l *look) bool { return len(l.waited) > 0 }) {
+				h.awaitPushes(ctx)
+			}
 			if ctx.Err() != nil {
 				return // what a closing hub could not read is no news
 			}
@@ -181,12 +209,14 @@ func (h *Hub) dueLooks(now time.Time) []*look {
 	defer h.mu.Unlock()
 	var looks []*look
 	for _, owner := range h.owners {
-		if len(owner.waiting) == 0 && owner.early.After(now) {
+		hinted := owner.hints.due(now)
+		if len(owner.waiting) == 0 && owner.early.After(now) && !hinted {
 			continue
 		}
-		l := &look{owner: owner, waited: owner.waiting, result: Observation{Start: now}}
+		l := &look{owner: owner, waited: owner.waiting, hinted: hinted, result: Observation{Start: now}}
 		l.step = owner.reader.look(&l.result)
 		owner.waiting = nil
+		owner.hints.reading(now, hinted)
 		looks = append(looks, l)
 	}
 	return looks
@@ -205,7 +235,9 @@ func (h *Hub) takeIn(looks []*look) {
 		} else {
 			l.result.End = now
 			l.owner.tracker.saw(l.result)
+			h.compare(l.owner, last)
 		}
+		h.heed(l.owner, l.hinted)
 		delay := h.delay(l)
 		l.owner.next, l.owner.early = now.Add(delay), now.Add(delay-delay/8)
 		if changed, wake := matters(last, l.owner.tracker.snapshot); changed && h.owners[l.owner.id] == l.owner {
@@ -234,13 +266,27 @@ func (h *Hub) countFailures(looks []*look) {
 // longestRetry bounds the wait after failures, so that work is seen soon after an outage.
 const longestRetry = 15 * time.Second
 
-// delay is the time to an owner's next look, with jitter, so that many owners and servers spread.
+// bootingPeriod is the longest time between two reads while workers boot. It is that of the shortest
+// heartbeats, so that the one that is seen first was the first.
+const bootingPeriod = 5 * time.Second
+
+// awaitsWorkers says whether jobs wait and no worker is heard, where workers can be heard.
+func (s Snapshot) awaitsWorkers() bool {
+	return s.Known() && s.Heartbeats && s.Depth > 0 && s.Live() == 0
+}
+
+// delay is the time to an owner's next look.
 func (h *Hub) delay(l *look) time.Duration {
 	delay := l.owner.spec.Period
-	if l.broken {
-		delay = min(longestRetry, time.Second<<min(h.failures, 4))
+	switch {
+	case l.broken:
+		delay = min(longestRetry, time.Second<<min(h.failures-1, 4))
+	case h.watch.distrusted:
+		delay = min(delay, unpushedPeriod)
+	case l.owner.tracker.snapshot.awaitsWorkers():
+		delay = min(delay, bootingPeriod)
 	}
-	return delay - delay/10 + rand.N(delay/5+1)
+	return jittered(delay)
 }
 
 func (h *Hub) untilNext(now time.Time) time.Duration {
@@ -248,9 +294,7 @@ func (h *Hub) untilNext(now time.Time) time.Duration {
 	defer h.mu.Unlock()
 	next := now.Add(time.Hour)
 	for _, owner := range h.owners {
-		if owner.next.Before(next) {
-			next = owner.next
-		}
+		next = earliest(next, earliest(owner.next, owner.hints.readAt))
 	}
 	return max(0, next.Sub(now))
 }
@@ -261,45 +305,4 @@ func (o *owner) release() {
 		close(waiting)
 	}
 	o.waiting = nil
-}
-
-// readTimeout bounds a read of all owners that are due, its round trips together.
-const readTimeout = 20 * time.Second
-
-// readAll makes the looks, all their round trips side by side.
-func readAll(ctx context.Context, client *redis.Client, looks []*look) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	for {
-		b := newBatch()
-		pending := looks[:0:0]
-		for _, l := range looks {
-			if l.advance(b) {
-				pending = append(pending, l)
-			}
-		}
-		if len(pending) == 0 {
-			return
-		}
-		if err := b.exec(ctx, client); err != nil {
-			for _, l := range pending {
-				l.err, l.broken, l.step = classify(err, ""), true, nil
-			}
-			return
-		}
-	}
-}
-
-// advance runs the look's next step, and says whether it has one more.
-func (l *look) advance(b *batch) bool {
-	if l.step == nil {
-		return false
-	}
-	next, err := l.step(b)
-	if err != nil {
-		l.err = classify(err, "")
-		next = nil
-	}
-	l.step = next
-	return next != nil
 }

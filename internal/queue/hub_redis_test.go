@@ -64,7 +64,7 @@ func TestEqualCommandsAreSentOnce(t *testing.T) {
 		l.step = newObserver(t, tested, mine).reader.look(&l.result)
 		looks = append(looks, l)
 	}
-	readAll(t.Context(), tested, looks)
+	(&connection{client: tested}).read(t.Context(), looks)
 	for _, l := range looks {
 		if l.err != nil || l.result.Depth != 1 || l.result.InFlight != 1 {
 			t.Errorf("%+v, %v", l.result, l.err)
@@ -79,7 +79,7 @@ func TestEqualCommandsAreSentOnce(t *testing.T) {
 	}
 }
 
-func TestOneConnectionPerHub(t *testing.T) {
+func TestTwoConnectionsPerHub(t *testing.T) {
 	server := redisserver.StartT(t, redisserver.Options{})
 	hub := newHub(t, server.URL(), mine, "a", "b", "c")
 	done := make(chan Snapshot)
@@ -97,7 +97,7 @@ func TestOneConnectionPerHub(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ClientName: "test"})
 	defer func() { _ = client.Close() }()
 	list := client.ClientList(t.Context()).Val()
-	if n := strings.Count(list, "name=queuescaler"); n != 1 || strings.Count(list, "\n") != 2 {
+	if n := strings.Count(list, "name=queuescaler"); n != 2 || strings.Count(list, "\n") != 3 {
 		t.Errorf("%d connections of %s", n, list)
 	}
 }

@@ -20,6 +20,15 @@ type fakeRedis struct {
 	asked  [][]string
 	answer func(l *look)
 	closed bool
+
+	// Of the listening connection, which is only armed if arms says so.
+	arms     bool
+	listens  int
+	prefixes []string
+	to       listener
+	broken   chan error
+	refuses  error
+	silent   bool // barriers hang
 }
 
 func (f *fakeRedis) read(ctx context.Context, looks []*look) {
@@ -42,6 +51,38 @@ func (f *fakeRedis) read(ctx context.Context, looks []*look) {
 	}
 }
 
+// listen is a connection that tells what the test pushes, until the test breaks it.
+func (f *fakeRedis) listen(ctx context.Context, prefixes []string, to listener) error {
+	f.mu.Lock()
+	f.listens++
+	f.prefixes, f.to, f.broken = prefixes, to, make(chan error, 1)
+	err, broken, arms := f.refuses, f.broken, f.arms
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if arms {
+		to.armed(f.sync)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-broken:
+		return err
+	}
+}
+
+func (f *fakeRedis) sync(ctx context.Context) error {
+	f.mu.Lock()
+	silent := f.silent
+	f.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
 func (f *fakeRedis) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +100,7 @@ func hubTest(t *testing.T, test func(t *testing.T, hub *Hub, fake *fakeRedis)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		fake := &fakeRedis{}
-		hub := startHub(fake.read, func() error { fake.closed = true; return nil })
+		hub := startHub(fake.read, fake.listen, func() error { fake.closed = true; return nil })
 		test(t, hub, fake)
 		if err := hub.Close(); err != nil || !fake.closed {
 			t.Errorf("closed %v, %v", fake.closed, err)
@@ -267,7 +308,7 @@ func TestHubBacksOff(t *testing.T) {
 		var told atomic.Int32
 		watch(t, hub, "a", func(bool) { told.Add(1) })
 		pass(10 * time.Minute)
-		for i, want := range []time.Duration{2, 4, 8, 15, 15, 15} {
+		for i, want := range []time.Duration{1, 2, 4, 8, 15, 15, 15} {
 			pause, want := fake.reads[i+1].Sub(fake.reads[i]), want*time.Second
 			if pause < want*9/10 || pause > want*11/10 {
 				t.Errorf("pause %d is %v, want about %v", i, pause, want)

@@ -1,6 +1,10 @@
 package queue
 
-import "github.com/redis/go-redis/v9"
+import (
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // list reads plain Redis lists. A job is in flight while it stands in one of the processing keys;
 // without such keys Redis does not show which jobs run, and the owner must wait them out.
@@ -19,6 +23,8 @@ func prefixed(prefix string, names []string) []string {
 	}
 	return keys
 }
+
+func (l *list) watched() watchSet { return watchSet{jobs: slices.Concat(l.waiting, l.processing)} }
 
 func (l *list) look(result *Observation) step {
 	return func(b *batch) (step, error) {

@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Observation is what one look at a queue found. Ages and waits are measured by the Redis server's
 // clock alone; the Hub adds the operator's times of the look.
@@ -47,6 +50,10 @@ func (o Observation) Active() bool { return o.Depth > 0 || o.InFlight > 0 }
 type Process struct {
 	// Identity is <DYNO or host name>:<pid>:<nonce>.
 	Identity string
+	// Dyno is the dyno's name, where the identity begins with one of the scaled process type.
+	Dyno string
+	// Tag is what the application calls itself.
+	Tag string
 	// HeardAgo is the age of its last heartbeat; negative if it cannot be told.
 	HeardAgo time.Duration
 	// Busy is the number of jobs it said it was working on.
@@ -83,13 +90,17 @@ func (o Observation) AllQuiet() bool {
 	return quiet > 0 && quiet == o.Live()
 }
 
-// heardAfter says whether every process is alive and was heard after t. A heartbeat's time is
-// counted back from the start of the look, the earliest it can have been.
+// countingDelay is how much older what a heartbeat says may be than the heartbeat: Sidekiq counts the
+// jobs that run, and writes the number after some other commands.
+const countingDelay = time.Second
+
+// heardAfter says whether every process is alive and has said since t what it is doing.
 func (o Observation) heardAfter(t time.Time) bool {
-	for _, process := range o.Processes {
-		if !process.Fresh() || !o.Start.Add(-process.HeardAgo).After(t) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(o.Processes, func(p Process) bool { return !o.HeardAfter(p, t) })
+}
+
+// HeardAfter says whether a process is alive and has said since t what it is doing. A heartbeat's
+// time is counted back from the start of the look, the earliest it can have been.
+func (o Observation) HeardAfter(p Process, t time.Time) bool {
+	return p.Fresh() && o.Start.Add(-p.HeardAgo).After(t.Add(countingDelay))
 }

@@ -34,6 +34,20 @@ func newSidekiq(spec Spec) reader {
 	return s
 }
 
+func (s *sidekiq) watched() watchSet {
+	var set watchSet
+	if s.all() {
+		set.allJobs = s.key("queue:")
+	}
+	for _, name := range s.spec.Names {
+		set.jobs = append(set.jobs, s.key("queue:"+name))
+	}
+	for _, scan := range s.due {
+		set.schedule = append(set.schedule, scan.key)
+	}
+	return set
+}
+
 func (s *sidekiq) look(result *Observation) step {
 	l := &sidekiqLook{sidekiq: s, result: result, wanted: map[string]bool{}}
 	return l.askBasics
@@ -218,18 +232,19 @@ func (l *sidekiqLook) countInFlight() error {
 	l.result.Heartbeats = true
 	var here, elsewhere bool // fresh processes of the process type that serve these queues, or do not
 	for _, process := range l.processes {
+		process.Dyno = dynoOf(process.Identity, l.spec.ProcessType)
 		serves, certain := l.serves(process)
 		if !certain {
 			l.result.Doubt = fmt.Sprintf("the info of Sidekiq process %s cannot be understood", process.Identity)
 		}
 		inFlight, err := process.inFlight(serves, func(queue string) bool {
-			return l.all() || slices.Contains(l.spec.Names, queue) || (serves && dynoOf(process.Identity, l.spec.ProcessType))
+			return l.all() || slices.Contains(l.spec.Names, queue) || (serves && process.Dyno != "")
 		})
 		if err != nil {
 			return err
 		}
 		l.result.InFlight += inFlight
-		if process.Fresh() && dynoOf(process.Identity, l.spec.ProcessType) {
+		if process.Fresh() && process.Dyno != "" {
 			here, elsewhere = here || serves, elsewhere || !serves
 		}
 		if serves {

@@ -51,7 +51,7 @@ func (p *processLook) read() error {
 	p.exists = true
 	values := p.details.Val()
 	info, _ := values[0].(string)
-	p.queues = queuesOf(info)
+	p.queues, p.Tag = readInfo(info)
 	p.Quiet = values[2] == "true"
 	busy, _ := values[1].(string)
 	count, err := strconv.ParseInt(busy, 10, 64)
@@ -90,26 +90,26 @@ func (p *processLook) inFlight(serves bool, counts func(queue string) bool) (int
 	return total, nil
 }
 
-// queuesOf reads the queues from a process's info: capsules since 8.0.9, queues before 9.0. It is
-// nil if none are named.
-func queuesOf(info string) []string {
+// readInfo reads a process's queues and its tag from its info: capsules since 8.0.9, queues before
+// 9.0. The queues are nil if none are named.
+func readInfo(info string) (queues []string, tag string) {
 	var parsed struct {
+		Tag      string   `json:"tag"`
 		Queues   []string `json:"queues"`
 		Capsules map[string]struct {
 			Weights map[string]json.Number `json:"weights"`
 		} `json:"capsules"`
 	}
 	if json.Unmarshal([]byte(info), &parsed) != nil {
-		return nil
+		return nil, ""
 	}
-	var queues []string
 	queues = append(queues, parsed.Queues...)
 	for _, capsule := range parsed.Capsules {
 		for queue := range capsule.Weights {
 			queues = append(queues, queue)
 		}
 	}
-	return queues
+	return queues, parsed.Tag
 }
 
 // queueOfWork reads the queue from an entry of a work hash.

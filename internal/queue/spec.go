@@ -3,7 +3,6 @@ package queue
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -44,6 +43,8 @@ func (s Spec) equal(other Spec) bool {
 
 // reader reads one owner's queues, and remembers from one look to the next what it must.
 type reader interface {
+	// watched are the keys where a write may change what a look finds.
+	watched() watchSet
 	// look begins an observation. The result is complete when the last step has run.
 	look(result *Observation) step
 }
@@ -64,10 +65,4 @@ func newReader(spec Spec) (reader, error) {
 		return nil, fmt.Errorf("queue: unknown job system %q", spec.System)
 	}
 	return make(spec), nil
-}
-
-// dynoOf says whether a process identity (<DYNO>:pid:nonce) is of a dyno of the process type, as
-// Heroku names them: worker.1.
-func dynoOf(identity, processType string) bool {
-	return processType != "" && strings.HasPrefix(identity, processType+".")
 }

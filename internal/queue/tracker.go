@@ -18,6 +18,12 @@ type Snapshot struct {
 	SettledAt time.Time
 	// Heard says whether every process that serves the queues is alive and was heard in this spell.
 	Heard bool
+
+	// PushedAt is when Redis last told of a job that came, was taken or moved on; zero if never.
+	PushedAt time.Time
+	// Pushed says whether Redis tells of changes as they happen; if not, NotPushed may say why.
+	Pushed    bool
+	NotPushed string
 }
 
 // Known says whether the snapshot tells the state of the queues.
@@ -31,6 +37,12 @@ const settleTime = 30 * time.Second
 type tracker struct {
 	snapshot Snapshot
 	maxGap   time.Duration // a longer time between two looks is a gap
+
+	// pushed is when Redis last told of a job that came, was taken or moved on.
+	pushed time.Time
+	// unwatched is when Redis last began to tell of them: before that, jobs may have been pushed and
+	// taken between two looks.
+	unwatched time.Time
 }
 
 // failed takes in a look that told nothing. The next successful one follows a gap.
@@ -42,7 +54,7 @@ func (t *tracker) failed(err *Error) {
 // saw takes in a successful look.
 func (t *tracker) saw(look Observation) {
 	last := t.snapshot
-	next := Snapshot{Observation: look, IdleSince: last.IdleSince, SettledAt: last.SettledAt}
+	next := Snapshot{Observation: look, IdleSince: last.IdleSince, SettledAt: last.SettledAt, PushedAt: t.pushed}
 	next.NextDue = steady(last.NextDue, look.NextDue)
 	if t.gap(last, look) {
 		next.IdleSince = time.Time{}
@@ -59,7 +71,10 @@ func (t *tracker) saw(look Observation) {
 	case next.IdleSince.IsZero():
 		next.IdleSince = look.End
 	}
-	next.Heard = !next.IdleSince.IsZero() && look.heardAfter(next.IdleSince)
+	if !next.IdleSince.IsZero() {
+		next.IdleSince = latest(next.IdleSince, t.pushed)
+		next.Heard = look.heardAfter(latest(next.IdleSince, t.unwatched))
+	}
 	t.snapshot = next
 }
 
@@ -87,6 +102,13 @@ func vanished(last, look Observation) bool {
 // finishedJobs says whether jobs came and went between the two looks.
 func finishedJobs(last Snapshot, look Observation) bool {
 	return last.Known() && last.Processed >= 0 && look.Processed >= 0 && last.Processed != look.Processed
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // steady keeps a due time that moved by less than the looks' own inaccuracy.
