@@ -30,6 +30,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) {
 	if s.formationProblem != nil && !s.mayWake() {
 		return
 	}
+	if s.draining() {
+		r.drainOn(ctx, s)
+	}
 	if s.wantsStop() {
 		r.stop(ctx, s)
 	}
@@ -67,10 +70,22 @@ func (r *Reconciler) stop(ctx context.Context, s *scope) {
 	if !r.lookAgain(ctx, s) || !s.wantsStop() {
 		return
 	}
-	r.scale(ctx, s, stopDeadline)
-	if s.formationProblem == nil {
-		r.lookAgain(ctx, s)
+	if s.mustDrain() {
+		r.beginDrain(ctx, s)
+		return
 	}
+	drained := s.draining()
+	r.scale(ctx, s, stopDeadline)
+	if s.formationProblem != nil {
+		return
+	}
+	if drained {
+		// Written down before a start, which would else look like the formation of the drain.
+		if err := r.persist(ctx, s); err != nil {
+			log.FromContext(ctx).Error(err, "writing down that a drain has ended")
+		}
+	}
+	r.lookAgain(ctx, s)
 }
 
 // lookAgain reads the queue and decides anew. It says whether the read succeeded.
@@ -115,6 +130,15 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	m.know(formation, s.now)
 	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
 	s.noteScaling(wanted)
+	switch {
+	case formation.Quantity == 0:
+		m.startedAt = time.Time{}
+		s.noteStopped()
+	case before == 0:
+		s.woke = true
+		s.noteStart()
+		s.endDrain()
+	}
 	if formation.Quantity == wanted {
 		m.retries.scaled()
 	} else {

@@ -6,27 +6,60 @@ import (
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/scaling"
+	"github.com/queuescaler/queuescaler/internal/schedule"
 )
 
 // decide puts what is known before the decision.
 func (s *scope) decide() {
 	overrides, p := s.overrides()
-	s.specProblem = p
+	windows, windowsProblem := s.windows()
+	if s.specProblem = p; p == nil {
+		s.specProblem = windowsProblem
+	}
 	s.noteSuspension(overrides.suspended)
+	window := schedule.At(s.now, windows)
 	s.decision = scaling.Decide(scaling.Input{
 		Now:            s.now,
 		Suspended:      overrides.suspended,
 		SuspendedUntil: overrides.suspendedUntil,
 		WakeUntil:      overrides.wakeUntil,
+		OpenUntil:      window.OpenUntil,
+		NextOpen:       window.NextOpen,
+		Drain:          s.drain(),
 		ActiveQuantity: s.activeQuantity(),
 		Quantity:       s.memory.quantity,
 		Work:           s.work(),
 		IdleTimeout:    s.idleTimeout(),
-		WakeLead:       s.wakeLead,
+		WakeLead:       s.wakeLead(),
+
+		WindowsDoubtful: windowsProblem != nil,
 	})
 	if !s.decision.Reason.Active() {
 		s.memory.confirmed = false
 	}
+	if s.decision.Reason != scaling.ProvenIdle {
+		s.memory.drainProblem = nil
+	}
+}
+
+// windows are those of spec.schedules, parsed once for each generation. One that cannot be understood
+// may be open at any time.
+func (s *scope) windows() ([]schedule.Window, *problem) {
+	m := s.memory
+	if m.windows != nil || m.windowsProblem != nil {
+		return m.windows, m.windowsProblem
+	}
+	m.windows = make([]schedule.Window, 0, len(s.object.Spec.Schedules))
+	for _, spec := range s.object.Spec.Schedules {
+		window, err := schedule.Parse(spec.Cron, spec.TimeZone, time.Duration(spec.DurationSeconds)*time.Second)
+		if err != nil {
+			m.windowsProblem = &problem{reason: v1.ReasonScheduleInvalid, class: settled,
+				message: fmt.Sprintf("spec.schedules[%q]: %s", spec.Name, err)}
+			continue
+		}
+		m.windows = append(m.windows, window)
+	}
+	return m.windows, m.windowsProblem
 }
 
 // noteSuspension restarts the idle clock when scaling is resumed.

@@ -16,10 +16,12 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku/simulator"
+	"github.com/queuescaler/queuescaler/test/redisserver"
 )
 
 // patience is for anything that should happen, on a busy machine.
@@ -54,10 +56,11 @@ func bareEnv(t *testing.T, namespace string) *env {
 	number := w.tests.Add(1)
 	e := &env{
 		T: t, Gomega: NewWithT(t), ctx: ctx, number: number, namespace: namespace,
-		app:      fmt.Sprintf("app-%d", number),
-		token:    fmt.Sprintf("%s-token-%d", canary, number),
-		redisURL: fmt.Sprintf("%s/%d", w.redis.URL(), number),
+		app:   fmt.Sprintf("app-%d", number),
+		token: fmt.Sprintf("%s-token-%d", canary, number),
 	}
+	// A server of its own, since pushes do not tell one database from another.
+	e.redisURL = redisserver.StartT(t, redisserver.Options{Password: canary + "-password"}).URL()
 	if namespace == "" {
 		e.namespace = fmt.Sprintf("test-%d", number)
 	}
@@ -139,6 +142,7 @@ func (e *env) scaler(changes ...change) *v1.QueueScaler {
 			ActiveQuantity:     2,
 			IdleTimeoutSeconds: 1,
 			PollPeriodSeconds:  1,
+			WakeLeadSeconds:    ptr.To(int32(wakeLead.Seconds())),
 		},
 	}
 	for _, change := range changes {

@@ -70,7 +70,7 @@ func TestRedisFaults(t *testing.T) {
 			reason: v1.ReasonRedisURLInvalid, message: []string{"redis:// or rediss://", "spec.redis.urlFrom"}, stalled: true,
 		},
 		"no such database": {
-			damage: redisSecret(func(string) string { return w.redis.URL() + "/4000" }),
+			damage: redisSecret(func(right string) string { return right + "/4000" }),
 			reason: v1.ReasonRedisURLInvalid, message: []string{"database", "spec.redis.urlFrom"}, stalled: true,
 		},
 		"wrong password": {

@@ -29,7 +29,6 @@ import (
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku/simulator"
-	"github.com/queuescaler/queuescaler/test/redisserver"
 	"github.com/queuescaler/queuescaler/test/stack"
 )
 
@@ -48,7 +47,6 @@ var restarted = []string{"restarted-1", "restarted-2"}
 var w struct {
 	plane   *stack.ControlPlane
 	cluster client.Client
-	redis   *redisserver.Server
 	heroku  *simulator.Server
 	log     output
 	writes  writes
@@ -100,12 +98,6 @@ func startWorld() (stop func() error, err error) {
 	}
 	w.cluster = w.plane.Client
 	stops = append(stops, w.plane.Stop)
-	w.redis, err = redisserver.Start(context.Background(), redisserver.Options{
-		Password: canary + "-password", Args: []string{"--databases", "256"}})
-	if err != nil {
-		return nil, err
-	}
-	stops = append(stops, w.redis.Stop)
 	w.heroku = simulator.New(simulator.Options{BootTime: time.Millisecond, Grace: time.Second, CrashDelay: 30 * time.Second})
 	if err = w.heroku.Start(""); err != nil {
 		return nil, err
@@ -135,7 +127,7 @@ func startManager(watched cache.Options) (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = SetupWithManager(manager, Options{HerokuURL: w.heroku.URL(), WakeLead: wakeLead, DriftPeriod: driftPeriod, Workers: 20})
+	err = SetupWithManager(manager, Options{HerokuURL: w.heroku.URL(), DriftPeriod: driftPeriod, Workers: 20})
 	if err != nil {
 		return nil, err
 	}

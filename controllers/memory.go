@@ -9,6 +9,7 @@ import (
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
+	"github.com/queuescaler/queuescaler/internal/schedule"
 )
 
 // memory is what the operator keeps of an object between two reconciles. It belongs to whoever
@@ -17,6 +18,8 @@ type memory struct {
 	uid types.UID
 	// status is what was last written; nil before that.
 	status *v1.QueueScalerStatus
+	// unwritten is what has not been written yet; nil if all was.
+	unwritten *v1.QueueScalerStatus
 
 	hub    *queue.Hub
 	client *heroku.Client
@@ -55,6 +58,21 @@ type memory struct {
 	problem      string
 	problemSince time.Time
 
+	// windows are those of the spec's schedules, and windowsProblem what is wrong with them; both nil
+	// before they were looked at.
+	windows        []schedule.Window
+	windowsProblem *problem
+
+	// startedAt is when dynos were last started from zero, until their first process is heard, and
+	// heardBefore are the processes heard until then.
+	startedAt   time.Time
+	heardBefore map[string]bool
+
+	// quieted is when each process was last told to take no more jobs, in the drain that is going on.
+	quieted map[string]time.Time
+	// drainProblem is why a drain may not begin.
+	drainProblem *problem
+
 	// releasingSince is when the release of the old target, or of the only one, began.
 	releasingSince time.Time
 }
@@ -91,6 +109,7 @@ func (m *memories) get(name types.NamespacedName, object *v1.QueueScaler) *memor
 	}
 	if known.generation != object.Generation {
 		known.generation, known.limit, known.retries = object.Generation, 0, retries{}
+		known.windows, known.windowsProblem, known.drainProblem = nil, nil, nil
 	}
 	return known
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/queuescaler/queuescaler/internal/queue"
 )
 
 var (
@@ -17,7 +19,12 @@ var (
 	liveGauge     = gauge("worker_processes", "Worker processes with a fresh heartbeat.")
 	quantityGauge = gauge("quantity", "Dynos, as Heroku last answered.")
 	desiredGauge  = gauge("desired_quantity", "Dynos wanted.")
-	gauges        = []*prometheus.GaugeVec{depthGauge, inFlightGauge, latencyGauge, liveGauge, quantityGauge, desiredGauge}
+	pushedGauge   = gauge("queue_pushed", "1 if Redis pushes the queue's changes, 0 if it is only polled.")
+	drainingGauge = gauge("draining", "1 while workers that were told to take no more jobs have not been stopped.")
+	// workerStartGauge is set once for each start of the dynos.
+	workerStartGauge = gauge("worker_start_seconds", "Time from the last start of the dynos to the first heartbeat of a new worker process.")
+	gauges           = []*prometheus.GaugeVec{depthGauge, inFlightGauge, latencyGauge, liveGauge, quantityGauge, desiredGauge,
+		pushedGauge, drainingGauge, workerStartGauge}
 
 	decisionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "queuescaler", Name: "decisions_total", Help: "Decisions taken, by reason.",
@@ -31,7 +38,15 @@ func init() {
 	for _, collector := range gauges {
 		metrics.Registry.MustRegister(collector)
 	}
-	metrics.Registry.MustRegister(decisionsTotal, herokuRequestsTotal)
+	metrics.Registry.MustRegister(decisionsTotal, herokuRequestsTotal,
+		redisCounter("reads_total", "Reads of queues, each of all that is due on one Redis.", func(c queue.Counters) int64 { return c.Reads }),
+		redisCounter("commands_total", "Commands sent to Redis in them.", func(c queue.Counters) int64 { return c.Commands }),
+		redisCounter("pushes_total", "Messages in which Redis told of changes.", func(c queue.Counters) int64 { return c.Pushes }))
+}
+
+func redisCounter(name, help string, value func(queue.Counters) int64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "queuescaler", Subsystem: "redis", Name: name, Help: help},
+		func() float64 { return float64(value(queue.Count())) })
 }
 
 func gauge(name, help string) *prometheus.GaugeVec {
@@ -53,10 +68,19 @@ func (s *scope) measure() {
 	set(inFlightGauge, queueKnown, func() float64 { return float64(s.snapshot.InFlight) })
 	set(latencyGauge, queueKnown, func() float64 { return s.snapshot.Latency.Seconds() })
 	set(liveGauge, queueKnown && s.snapshot.Heartbeats, func() float64 { return float64(s.snapshot.Live()) })
+	set(pushedGauge, queueKnown, func() float64 { return oneIf(s.snapshot.Pushed) })
+	set(drainingGauge, true, func() float64 { return oneIf(s.draining()) })
 	quantity := s.memory.quantity
 	set(quantityGauge, quantity != nil && !s.memory.uncertain, func() float64 { return float64(*quantity) })
 	set(desiredGauge, s.decision.Desired != nil, func() float64 { return float64(*s.decision.Desired) })
 	decisionsTotal.WithLabelValues(append(labels, string(s.decision.Reason))...).Inc()
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func dropMetrics(name types.NamespacedName) {

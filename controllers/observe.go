@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
@@ -89,7 +90,7 @@ func (s *scope) queueSpec() queue.Spec {
 		wanted.ProcessingKeys = spec.Queue.List.ProcessingKeys
 	}
 	if spec.ScheduledJobs == v1.ScheduledJobsWake {
-		wanted.DueHorizon = s.wakeLead + s.idleTimeout() + 2*period
+		wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period
 	}
 	return wanted
 }
@@ -101,6 +102,11 @@ func (s *scope) idleTimeout() time.Duration {
 		seconds = max(seconds, *longest)
 	}
 	return time.Duration(seconds) * time.Second
+}
+
+// wakeLead is how long before its time work starts the dynos.
+func (s *scope) wakeLead() time.Duration {
+	return time.Duration(ptr.Deref(s.object.Spec.WakeLeadSeconds, 45)) * time.Second
 }
 
 // observeFormation makes sure of a client and a target, and reads the formation if it must.
@@ -204,6 +210,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
 	m.target = &v1.Target{AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
 	r.noteDrift(s, formation)
 	m.know(formation, s.now)
+	s.noteStopped()
 	if s.unservedForLong() {
 		s.lookForCrashes(ctx)
 	}

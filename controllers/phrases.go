@@ -12,6 +12,13 @@ import (
 // phrases say in a few words why a decision was taken.
 var phrases = map[scaling.Reason]string{
 	scaling.Suspended:         "scaling is suspended",
+	scaling.WindowOpen:        "a window of spec.schedules is open or about to open",
+	scaling.WindowOpensSoon:   "a window of spec.schedules opens soon",
+	scaling.WindowsDoubtful:   "spec.schedules cannot be understood",
+	scaling.Draining:          "the workers take no more jobs, and are stopped when they are free",
+	scaling.Drained:           "the queue was idle and the workers are free",
+	scaling.DrainTimedOut:     "jobs have waited for spec.drain.timeoutSeconds for one that runs on",
+	scaling.DrainAborted:      "scaling was suspended during a drain",
 	scaling.WakeRequested:     "the annotation " + v1.AnnotationWakeUntil + " asks for it",
 	scaling.QueueUnknown:      "the queue is not known",
 	scaling.JobsWaiting:       "jobs wait",
@@ -30,6 +37,13 @@ var phrases = map[scaling.Reason]string{
 
 // activeReasons are the condition reasons of decisions that keep workers up or would start them.
 var activeReasons = map[scaling.Reason]string{
+	scaling.WindowOpen:        v1.ReasonWindowOpen,
+	scaling.WindowOpensSoon:   v1.ReasonWindowOpensSoon,
+	scaling.WindowsDoubtful:   v1.ReasonScheduleInvalid,
+	scaling.Draining:          v1.ReasonDraining,
+	scaling.Drained:           v1.ReasonDraining,
+	scaling.DrainTimedOut:     v1.ReasonDrainTimedOut,
+	scaling.DrainAborted:      v1.ReasonSuspended,
 	scaling.WakeRequested:     v1.ReasonWakeRequested,
 	scaling.JobsWaiting:       v1.ReasonJobsWaiting,
 	scaling.JobsInFlight:      v1.ReasonJobsInFlight,
@@ -60,7 +74,7 @@ func (s *scope) activeCondition() condition {
 		return yes(reason, "kept at %d: %s", *d.Desired, phrases[d.Reason])
 	}
 	if due := s.snapshot.NextDue; !due.IsZero() {
-		return no(v1.ReasonIdle, "idle; the next scheduled job starts the workers at %s", due.Add(-s.wakeLead).UTC().Format(time.RFC3339))
+		return no(v1.ReasonIdle, "idle; the next scheduled job starts the workers at %s", due.Add(-s.wakeLead()).UTC().Format(time.RFC3339))
 	}
 	return no(v1.ReasonIdle, "idle; a job starts the workers")
 }

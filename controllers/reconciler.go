@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,8 +29,6 @@ import (
 type Options struct {
 	// HerokuURL is where the Platform API is; empty for Heroku's own.
 	HerokuURL string
-	// WakeLead is how long before a scheduled job is due its workers are started.
-	WakeLead time.Duration
 	// DriftPeriod is the time between two reads of a formation that nobody but a person changes.
 	DriftPeriod time.Duration
 	// Workers is the number of objects reconciled side by side.
@@ -103,6 +102,7 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 
 // Reconcile brings one QueueScaler's formation to where its queue wants it.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	r.wakeups.begin(request.NamespacedName)
 	object := &v1.QueueScaler{}
 	if err := r.Get(ctx, request.NamespacedName, object); err != nil {
 		if client.IgnoreNotFound(err) == nil {
@@ -119,8 +119,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	s := r.newScope(object)
 	r.observeQueue(ctx, s)
 	r.observeFormation(ctx, s)
+	s.noteWorkerStart()
 	s.decide()
 	r.apply(ctx, s)
+	if s.woke && r.wakeups.more() {
+		// Others wait for workers, which a report can do without: it comes when they have theirs.
+		s.memory.unwritten = s.object.Status.DeepCopy()
+		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: ptr.To(handler.LowPriority)}, nil
+	}
 	return r.report(ctx, s)
 }
 
@@ -155,13 +161,12 @@ type scope struct {
 	memory *memory
 	// now is sampled once: two readings of a clock could give a wait that is not above zero.
 	now time.Time
-	// wakeLead is the operator's.
-	wakeLead time.Duration
 
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem
-	specProblem      *problem // of an annotation
+	specProblem      *problem // of an annotation or a schedule
+	woke             bool     // dynos were started
 	decision         scaling.Decision
 }
 
@@ -171,13 +176,16 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 	if memory.status != nil {
 		object.Status = *memory.status.DeepCopy() // the cache may lag behind
 	}
+	before := object.DeepCopy()
+	if memory.unwritten != nil {
+		object.Status = *memory.unwritten.DeepCopy()
+	}
 	return &scope{
-		object:   object,
-		before:   object.DeepCopy(),
-		name:     name,
-		memory:   memory,
-		now:      r.clock.Now(),
-		wakeLead: r.options.WakeLead,
+		object: object,
+		before: before,
+		name:   name,
+		memory: memory,
+		now:    r.clock.Now(),
 	}
 }
 

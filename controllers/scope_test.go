@@ -26,7 +26,7 @@ func idleScope() *scope {
 		Spec: v1.QueueScalerSpec{
 			Queue:          v1.QueueSpec{Type: v1.QueueSidekiq},
 			Heroku:         v1.HerokuSpec{App: "shop", ProcessType: "worker", APIKeySecretRef: v1.SecretKeyRef{Name: "heroku", Key: "KEY"}},
-			ActiveQuantity: 2, IdleTimeoutSeconds: 60, PollPeriodSeconds: 15,
+			ActiveQuantity: 2, IdleTimeoutSeconds: 60, PollPeriodSeconds: 15, WakeLeadSeconds: ptr.To(int32(wakeLead.Seconds())),
 		},
 	}
 	return &scope{
@@ -35,7 +35,7 @@ func idleScope() *scope {
 			quantity: ptr.To(0), readAt: epoch, nextDrift: epoch.Add(time.Minute),
 			target: &v1.Target{AppID: "id", AppName: "shop", ProcessType: "worker"},
 		},
-		now: epoch, wakeLead: wakeLead,
+		now: epoch,
 		snapshot: queue.Snapshot{
 			Observation: queue.Observation{Start: epoch, End: epoch, Heartbeats: true, Processed: -1},
 			IdleSince:   epoch.Add(-time.Hour), Heard: true,

@@ -31,15 +31,26 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	r.tellTransitions(s)
 	s.measure()
 	if !s.worthWriting() {
+		s.memory.unwritten = nil
 		return ctrl.Result{RequeueAfter: r.next(s)}, nil
 	}
-	written := s.object.Status.DeepCopy()
-	s.memory.status = nil
-	if err := r.Status().Patch(ctx, s.object, client.MergeFrom(s.before)); err != nil {
+	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s.memory.status = written
 	return ctrl.Result{RequeueAfter: r.next(s)}, nil
+}
+
+// persist writes the status as it is. What could not be written is kept for the next time.
+func (r *Reconciler) persist(ctx context.Context, s *scope) error {
+	written := s.object.Status.DeepCopy()
+	s.memory.status, s.memory.unwritten = nil, written
+	if err := r.Status().Patch(ctx, s.object, client.MergeFrom(s.before)); err != nil {
+		return err
+	}
+	s.memory.status, s.memory.unwritten = written, nil
+	s.object.Status = *written.DeepCopy()
+	s.before = s.object.DeepCopy()
+	return nil
 }
 
 func (s *scope) writeStatus() {
@@ -187,6 +198,8 @@ func (s *scope) worst() *problem {
 		}
 	}
 	switch {
+	case s.memory.drainProblem != nil:
+		return s.memory.drainProblem
 	case s.snapshot.Doubt != "":
 		return &problem{reason: v1.ReasonQueueDataUnreadable, message: s.snapshot.Doubt, class: settled}
 	case !s.snapshot.Known():
@@ -231,9 +244,21 @@ func (s *scope) queueCondition() condition {
 	case s.snapshot.Doubt != "":
 		return no(v1.ReasonQueueDataUnreadable, "%s; workers are started but not stopped until it is mended", s.snapshot.Doubt)
 	case len(s.snapshot.Paused) > 0:
-		return yes(v1.ReasonQueueRead, "the queue is read every %d s; paused: %s", s.object.Spec.PollPeriodSeconds, listed(s.snapshot.Paused))
+		return yes(v1.ReasonQueueRead, "%s; paused: %s", s.howRead(), listed(s.snapshot.Paused))
 	}
-	return yes(v1.ReasonQueueRead, "the queue is read every %d s", s.object.Spec.PollPeriodSeconds)
+	return yes(v1.ReasonQueueRead, "%s", s.howRead())
+}
+
+// howRead says how changes of the queue are noticed.
+func (s *scope) howRead() string {
+	period := s.object.Spec.PollPeriodSeconds
+	switch {
+	case s.snapshot.Pushed:
+		return fmt.Sprintf("Redis pushes the queue's changes, and it is read every %d s", period)
+	case s.snapshot.NotPushed != "":
+		return fmt.Sprintf("the queue is polled every %d s: %s", period, s.snapshot.NotPushed)
+	}
+	return fmt.Sprintf("the queue is read every %d s", period)
 }
 
 func (s *scope) formationCondition() condition {

@@ -189,20 +189,44 @@ func (s *scope) leaves() *v1.Target {
 
 // release leaves a target by the deletion policy. A problem means: not yet.
 func (r *Reconciler) release(ctx context.Context, s *scope, target *v1.Target) *problem {
+	if s.draining() {
+		if p := r.leaveDrain(ctx, s, target); p != nil {
+			return p
+		}
+	}
 	if s.object.Spec.DeletionPolicy == v1.DeletionRetain || s.suspended() || r.takenOver(ctx, s, target) {
 		return nil
 	}
+	s.releasing()
+	return r.unlessAbandoned(s, target, r.scaleUp(ctx, s, target))
+}
+
+// leaveDrain ends a drain of a target that is left. A problem means: not yet.
+func (r *Reconciler) leaveDrain(ctx context.Context, s *scope, target *v1.Target) *problem {
+	if s.memory.client == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.releasing())
+	defer cancel()
+	return r.unlessAbandoned(s, target, r.restart(ctx, s, target))
+}
+
+// releasing notes since when a release is tried, and returns how long one call may take.
+func (s *scope) releasing() time.Duration {
 	if s.memory.releasingSince.IsZero() {
 		s.memory.releasingSince = s.now
 	}
-	p := r.scaleUp(ctx, s, target)
-	if p != nil && s.now.Sub(s.memory.releasingSince) < releasePatience {
-		return p
-	}
-	if p != nil {
+	left := releasePatience - s.now.Sub(s.memory.releasingSince)
+	return max(time.Second, min(startDeadline, left))
+}
+
+// unlessAbandoned returns the problem of a release for as long as it is worth another try.
+func (r *Reconciler) unlessAbandoned(s *scope, target *v1.Target, p *problem) *problem {
+	if p != nil && s.now.Sub(s.memory.releasingSince) >= releasePatience {
 		r.tell(s, warning, v1.ReasonReleaseAbandoned, "Release", "gave up leaving "+target.ProcessType+" of "+target.AppName+" scaled up: "+p.message)
+		return nil
 	}
-	return nil
+	return p
 }
 
 func (s *scope) suspended() bool {
@@ -233,8 +257,7 @@ func (r *Reconciler) scaleUp(ctx context.Context, s *scope, target *v1.Target) *
 	if s.memory.client == nil {
 		return &problem{reason: v1.ReasonSecretNotFound, message: "there is no Heroku token"}
 	}
-	left := releasePatience - s.now.Sub(s.memory.releasingSince)
-	ctx, cancel := context.WithTimeout(ctx, max(time.Second, min(startDeadline, left)))
+	ctx, cancel := context.WithTimeout(ctx, s.releasing())
 	defer cancel()
 	wanted := s.activeQuantity()
 	err := s.raise(ctx, target, wanted)

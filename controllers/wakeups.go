@@ -23,6 +23,8 @@ const wakePriority = 1000
 type wakeups struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// waking are the objects whose jobs wait, until they are reconciled.
+	waking map[types.NamespacedName]bool
 }
 
 // Start takes the workqueue. Nobody can be waiting yet, since objects are watched only when they
@@ -30,13 +32,30 @@ type wakeups struct {
 func (w *wakeups) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = queue
+	w.queue, w.waking = queue, map[types.NamespacedName]bool{}
 	return nil
+}
+
+// begin notes that an object is reconciled.
+func (w *wakeups) begin(name types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waking, name)
+}
+
+// more says whether objects whose jobs wait are still to be reconciled.
+func (w *wakeups) more() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waking) > 0
 }
 
 func (w *wakeups) enqueue(name types.NamespacedName, wake bool) {
 	w.mu.Lock()
 	queue := w.queue
+	if wake && queue != nil {
+		w.waking[name] = true
+	}
 	w.mu.Unlock()
 	request := ctrl.Request{NamespacedName: name}
 	if priority, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok && wake {

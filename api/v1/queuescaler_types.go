@@ -39,6 +39,8 @@ type QueueScalerList struct {
 }
 
 // QueueScalerSpec is what a user asks for.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.drain) || self.drain.mode != 'Quiet' || self.queue.type == 'Sidekiq'",message="mode Quiet is for queues of type Sidekiq, whose processes can be told to take no more jobs: set it to None",fieldPath=".drain.mode"
 type QueueScalerSpec struct {
 	// redis is the server that holds the queue.
 	// +required
@@ -68,7 +70,8 @@ type QueueScalerSpec struct {
 	// +optional
 	IdleTimeoutSeconds int32 `json:"idleTimeoutSeconds,omitempty"`
 
-	// pollPeriodSeconds is how often the queue is read. It bounds the wait for a wake-up.
+	// pollPeriodSeconds is how often the queue is read, whatever happens. Where Redis pushes its
+	// changes (6.0 and later, if the user may use CLIENT TRACKING) a wake-up does not wait for this.
 	// +kubebuilder:default=15
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
@@ -80,6 +83,28 @@ type QueueScalerSpec struct {
 	// +kubebuilder:default=Wake
 	// +optional
 	ScheduledJobs ScheduledJobsPolicy `json:"scheduledJobs,omitempty"`
+
+	// wakeLeadSeconds is how long before a scheduled or retried job is due, or a window of schedules
+	// opens, the dynos are started: the time of a boot, and the 10 to 15 s until a new Sidekiq process
+	// first looks at its schedule. status.workerStartSeconds shows what a boot takes.
+	// +kubebuilder:default=45
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	WakeLeadSeconds *int32 `json:"wakeLeadSeconds,omitempty"`
+
+	// schedules are windows of time in which the dynos run whatever the queue holds: for office hours,
+	// and for jobs that only a running process enqueues (sidekiq-cron, periodic jobs).
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Schedules []Schedule `json:"schedules,omitempty"`
+
+	// drain says what comes before the dynos are stopped.
+	// +kubebuilder:default={}
+	// +optional
+	Drain DrainSpec `json:"drain,omitzero"`
 
 	// deletionPolicy says what becomes of the process type when this resource is deleted or names
 	// another target: ScaleUp leaves it with at least activeQuantity dynos, so that no job is left
@@ -256,6 +281,74 @@ const (
 	// ScheduledJobsIgnore does not look at scheduled jobs.
 	ScheduledJobsIgnore ScheduledJobsPolicy = "Ignore"
 )
+
+// Schedule is a window of time that recurs.
+type Schedule struct {
+	// name tells the window from the others.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower case letters, digits and '-'"
+	// +required
+	Name string `json:"name"`
+
+	// cron says when the window opens: five fields (minute, hour, day of month, month, day of week),
+	// or @hourly, @daily, @weekly, @monthly, @yearly.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^@ \\t]+([ \\t]+[^ \\t]+){4})$') && !self.contains('TZ=')",message="must be a cron expression of five fields, such as '0 8 * * 1-5', or one of @hourly, @daily, @weekly, @monthly, @yearly; the time zone goes into timeZone"
+	// +required
+	Cron string `json:"cron"`
+
+	// timeZone is the IANA name of the zone whose clocks cron goes by, such as Europe/Berlin.
+	// +kubebuilder:default=UTC
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// durationSeconds is how long the window stays open.
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	// +required
+	DurationSeconds int32 `json:"durationSeconds"`
+}
+
+// DrainMode is what comes before the dynos are stopped.
+//
+// +kubebuilder:validation:Enum=None;Quiet
+type DrainMode string
+
+const (
+	// DrainNone stops the dynos as soon as idleness is proven. Redis is only read.
+	DrainNone DrainMode = "None"
+	// DrainQuiet first tells the worker processes to take no more jobs, and waits until they say that
+	// they do not and that they are free: 10 to 20 s. It writes to Redis.
+	DrainQuiet DrainMode = "Quiet"
+)
+
+// DrainSpec says what comes before the dynos are stopped.
+type DrainSpec struct {
+	// mode: with None a job that is taken in the very moment of the stop is interrupted, and put back
+	// by Sidekiq; with Quiet it is not. Quiet needs a Redis user with +lpush and +expire on
+	// <identity>-signals.
+	// +kubebuilder:default=None
+	// +optional
+	Mode DrainMode `json:"mode,omitempty"`
+
+	// timeoutSeconds is how long jobs that come during a drain wait at most for one that runs on:
+	// after that the dynos are started afresh, which interrupts it.
+	// +kubebuilder:default=300
+	// +kubebuilder:validation:Minimum=30
+	// +kubebuilder:validation:Maximum=86400
+	// +optional
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// processTag is the tag of this app's Sidekiq processes (sidekiq -g TAG, or :tag: in its
+	// configuration). It is needed where processes of several apps use the same queues in one Redis,
+	// since dynos of all apps have the same names, such as worker.1.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	ProcessTag string `json:"processTag,omitempty"`
+}
 
 // DeletionPolicy says what becomes of the process type when its QueueScaler goes.
 //

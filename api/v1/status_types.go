@@ -37,6 +37,16 @@ type QueueScalerStatus struct {
 	// +optional
 	IdleStartTime *metav1.Time `json:"idleStartTime,omitempty"`
 
+	// drainStartTime is when the worker processes were told to take no more jobs. It stays until the
+	// dynos have been stopped, whatever happens meanwhile, since nothing else makes them take jobs again.
+	// +optional
+	DrainStartTime *metav1.Time `json:"drainStartTime,omitempty"`
+
+	// workerStartSeconds is the time from the last start of the dynos to the first heartbeat of a new
+	// worker process. spec.wakeLeadSeconds should be this and 15 s more.
+	// +optional
+	WorkerStartSeconds *int32 `json:"workerStartSeconds,omitempty"`
+
 	// lastWakeTime is when the dynos were last started because of work.
 	// +optional
 	LastWakeTime *metav1.Time `json:"lastWakeTime,omitempty"`
@@ -121,6 +131,12 @@ const (
 	ReasonJobDueSoon        = "JobDueSoon"
 	ReasonIdleTimeout       = "IdleTimeout"
 	ReasonAwaitingHeartbeat = "AwaitingHeartbeat"
+	ReasonWindowOpen        = "WindowOpen"
+	ReasonWindowOpensSoon   = "WindowOpensSoon"
+	ReasonScheduleInvalid   = "ScheduleInvalid" // and of Ready
+	ReasonDraining          = "Draining"
+	ReasonDrainTimedOut     = "DrainTimedOut"
+	ReasonDrainRefused      = "DrainRefused"     // and of Ready
 	ReasonWorkersElsewhere  = "WorkersElsewhere" // and of WorkersHealthy
 	ReasonDueUnknown        = "DueUnknown"
 	ReasonIdle              = "Idle"

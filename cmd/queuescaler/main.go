@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // for spec.schedules, in an image that has nothing else
 
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -49,7 +50,6 @@ func parse() settings {
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
-	flag.DurationVar(&s.controller.WakeLead, "wake-lead", 45*time.Second, "how long before a scheduled job is due its workers are started: a dyno's boot, and the 15 s until Sidekiq first looks at its schedule")
 	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "time between two reads of a formation in search of changes made by others")
 	flag.IntVar(&s.controller.Workers, "workers", 10, "QueueScalers reconciled side by side")
 	s.log.BindFlags(flag.CommandLine)
@@ -83,8 +83,6 @@ func (s settings) validate() error {
 	switch {
 	case flag.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q: settings are flags; see --help", flag.Arg(0))
-	case s.controller.WakeLead < 0 || s.controller.WakeLead > time.Hour:
-		return fmt.Errorf("--wake-lead=%s must be between 0 and 1h", s.controller.WakeLead)
 	case s.controller.DriftPeriod < 10*time.Second:
 		return fmt.Errorf("--drift-period=%s must be at least 10s, or Heroku's rate limit is spent on it", s.controller.DriftPeriod)
 	case s.controller.Workers < 1:

@@ -162,7 +162,7 @@ func (d *demo) startOperator(ctx context.Context) error {
 	}
 	d.operator, err = stack.StartOperator(ctx, stack.OperatorOptions{
 		Binary: binary, Kubeconfig: d.cluster.Kubeconfig, HerokuURL: d.heroku.URL(), Output: output,
-		Args: []string{"--drift-period=10s", "--wake-lead=10s"},
+		Args: []string{"--drift-period=10s"},
 	})
 	if err != nil {
 		return errors.Join(err, output.Close())

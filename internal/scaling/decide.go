@@ -44,6 +44,15 @@ type Input struct {
 	// WakeUntil keeps the workers up until then, whatever the queue holds.
 	WakeUntil time.Time
 
+	// OpenUntil is until when a window is open in which workers must be up, zero if none is; NextOpen
+	// is when the next one opens, zero if none will.
+	OpenUntil, NextOpen time.Time
+	// WindowsDoubtful says that there may be windows which could not be understood.
+	WindowsDoubtful bool
+
+	// Drain is the drain in progress; nil for none.
+	Drain *Drain
+
 	// ActiveQuantity is the number of dynos for an active queue, at least 1.
 	ActiveQuantity int
 	// Quantity is the formation's present one; nil while not known.
@@ -53,8 +62,17 @@ type Input struct {
 
 	// IdleTimeout is how long the queue must be idle before zero.
 	IdleTimeout time.Duration
-	// WakeLead is how long before a scheduled job is due the workers are started.
+	// WakeLead is how long before a scheduled job is due, or a window opens, the workers are started.
 	WakeLead time.Duration
+}
+
+// Drain is what came after the proof of zero: the workers were told to take no more jobs. Nothing
+// makes them take jobs again but a fresh start, so that a drain always ends with a stop.
+type Drain struct {
+	// Free says that no worker has a job or will take one.
+	Free bool
+	// Deadline is when jobs that wait wait no longer for one that still runs.
+	Deadline time.Time
 }
 
 // Reason says why a decision was taken.
@@ -62,8 +80,13 @@ type Reason string
 
 // Reasons, in the order in which they are looked at.
 const (
+	Drained           Reason = "Drained"
+	DrainTimedOut     Reason = "DrainTimedOut"
+	Draining          Reason = "Draining"
+	DrainAborted      Reason = "DrainAborted"
 	Suspended         Reason = "Suspended"
 	WakeRequested     Reason = "WakeRequested"
+	WindowOpen        Reason = "WindowOpen"
 	QueueUnknown      Reason = "QueueUnknown"
 	JobsWaiting       Reason = "JobsWaiting"
 	JobsInFlight      Reason = "JobsInFlight"
@@ -73,7 +96,9 @@ const (
 	DataDoubtful      Reason = "DataDoubtful"
 	WorkersElsewhere  Reason = "WorkersElsewhere"
 	DueUnknown        Reason = "DueUnknown"
+	WindowsDoubtful   Reason = "WindowsDoubtful"
 	JobDueSoon        Reason = "JobDueSoon"
+	WindowOpensSoon   Reason = "WindowOpensSoon"
 	IdleTimeout       Reason = "IdleTimeout"
 	AwaitingHeartbeat Reason = "AwaitingHeartbeat"
 	ProvenIdle        Reason = "ProvenIdle"
@@ -82,7 +107,7 @@ const (
 // Active says whether the reason is one for which workers must run.
 func (r Reason) Active() bool {
 	switch r {
-	case WakeRequested, JobsWaiting, JobsInFlight, JobDue:
+	case WakeRequested, WindowOpen, JobsWaiting, JobsInFlight, JobDue, DrainAborted:
 		return true
 	}
 	return false
@@ -108,25 +133,58 @@ const (
 
 // Decide says how many dynos there should be, and why.
 func Decide(in Input) Decision {
+	if in.Drain != nil {
+		return in.endDrain()
+	}
 	if in.Suspended {
 		return Decision{Reason: Suspended, Recheck: until(in.Now, in.SuspendedUntil)}
 	}
 	if in.Now.Before(in.WakeUntil) {
 		return wake(in, WakeRequested, until(in.Now, in.WakeUntil))
 	}
+	if in.Now.Before(in.OpenUntil) {
+		return wake(in, WindowOpen, until(in.Now, in.OpenUntil))
+	}
+	if !in.NextOpen.IsZero() && !in.Now.Before(in.windowWake()) {
+		return wake(in, WindowOpen, until(in.Now, in.NextOpen))
+	}
 	if in.Work == nil {
-		return Decision{Reason: QueueUnknown, Recheck: slowRecheck}
+		return Decision{Reason: QueueUnknown, Recheck: until(in.Now, in.windowWake())}
 	}
 	if reason := in.active(); reason != "" {
 		return wake(in, reason, slowRecheck)
 	}
 	if in.Quantity == nil {
-		return Decision{Reason: FormationUnknown, Recheck: until(in.Now, in.jobWake())}
+		return Decision{Reason: FormationUnknown, Recheck: until(in.Now, in.nextWake())}
 	}
 	if *in.Quantity == 0 {
 		return hold(in, Asleep, until(in.Now, in.dueWake()))
 	}
 	return in.fallAsleep()
+}
+
+// endDrain stops the workers as soon as none has a job, or when others have waited long enough for
+// it. A drain that finds scaling suspended leaves fresh workers behind.
+func (in Input) endDrain() Decision {
+	switch {
+	case in.Quantity == nil:
+		return Decision{Reason: FormationUnknown, Recheck: proofRecheck}
+	case *in.Quantity == 0 && in.Suspended:
+		return wake(in, DrainAborted, proofRecheck)
+	case in.Work == nil:
+		return Decision{Reason: QueueUnknown, Recheck: proofRecheck}
+	case in.Drain.Free:
+		return Decision{Desired: new(int), Reason: Drained, Recheck: proofRecheck}
+	case in.wanted() && !in.Now.Before(in.Drain.Deadline):
+		return Decision{Desired: new(int), Reason: DrainTimedOut, Recheck: proofRecheck}
+	}
+	return hold(in, Draining, min(proofRecheck, until(in.Now, in.Drain.Deadline), until(in.Now, in.Work.NextDue)))
+}
+
+// wanted says whether there are jobs that no worker has taken.
+func (in Input) wanted() bool {
+	due := in.Work.NextDue
+	return in.Work.Depth > 0 || (!due.IsZero() && !in.Now.Before(due))
 }
 
 // active returns the reason for which workers must run now, or none.
@@ -143,15 +201,18 @@ func (in Input) active() Reason {
 	return ""
 }
 
-// jobWake is when the lead of the next scheduled job begins. Zero if never.
-func (in Input) jobWake() time.Time {
-	return ahead(in.Work.NextDue, in.WakeLead)
-}
+// jobWake is when the lead of the next scheduled job begins, and windowWake that of the next window.
+// Zero if never.
+func (in Input) jobWake() time.Time    { return ahead(in.Work.NextDue, in.WakeLead) }
+func (in Input) windowWake() time.Time { return ahead(in.NextOpen, in.WakeLead) }
 
-// dueWake is when scheduled work next asks for a look: when the next job's lead begins, or where
-// knowledge of the schedule ends. Zero if never.
+// nextWake is when the first of them begins.
+func (in Input) nextWake() time.Time { return earliest(in.jobWake(), in.windowWake()) }
+
+// dueWake is when a look is next asked for: when a lead begins, or where knowledge of the schedule
+// ends. Zero if never.
 func (in Input) dueWake() time.Time {
-	return ahead(earliest(in.Work.NextDue, in.Work.DueKnownUntil), in.WakeLead)
+	return earliest(in.nextWake(), ahead(in.Work.DueKnownUntil, in.WakeLead))
 }
 
 // fallAsleep looks for the proof of zero of a queue without work, and holds until it has all of it.
@@ -165,6 +226,10 @@ func (in Input) fallAsleep() Decision {
 		return hold(in, DataDoubtful, slowRecheck)
 	case work.Elsewhere:
 		return hold(in, WorkersElsewhere, slowRecheck)
+	case in.WindowsDoubtful:
+		return hold(in, WindowsDoubtful, slowRecheck)
+	case !in.NextOpen.IsZero() && !in.NextOpen.After(stay):
+		return hold(in, WindowOpensSoon, until(in.Now, in.dueWake()))
 	case !work.NextDue.IsZero() && !work.NextDue.After(stay):
 		// Stopping for less than a timeout would only cost a start.
 		return hold(in, JobDueSoon, until(in.Now, in.dueWake()))
@@ -180,7 +245,7 @@ func (in Input) fallAsleep() Decision {
 		return hold(in, AwaitingHeartbeat, proofRecheck)
 	}
 	// Left undone, the stop is only right for as long as the schedule stays clear.
-	clearUntil := ahead(earliest(work.NextDue, work.DueKnownUntil), margin)
+	clearUntil := ahead(earliest(in.NextOpen, earliest(work.NextDue, work.DueKnownUntil)), margin)
 	return Decision{Desired: new(int), Reason: ProvenIdle, Recheck: until(in.Now, clearUntil)}
 }
 
@@ -193,10 +258,10 @@ func wake(in Input, reason Reason, recheck time.Duration) Decision {
 	return Decision{Desired: &desired, Reason: reason, Recheck: recheck}
 }
 
-// hold wants what is, until a scheduled job may want more.
+// hold wants what is, until a scheduled job or a window wants more.
 func hold(in Input, reason Reason, recheck time.Duration) Decision {
 	desired := *in.Quantity
-	return Decision{Desired: &desired, Reason: reason, Recheck: min(recheck, until(in.Now, in.jobWake()))}
+	return Decision{Desired: &desired, Reason: reason, Recheck: min(recheck, until(in.Now, in.nextWake()))}
 }
 
 // until is the time from now to t, bounded to what a recheck may be.

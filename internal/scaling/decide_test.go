@@ -53,6 +53,33 @@ func TestDecide(t *testing.T) {
 		{"wake requested, queue unknown", func(i *Input) { i.WakeUntil, i.Work, *i.Quantity = in(time.Minute), nil, 1 }, WakeRequested, 2, 0, time.Minute},
 		{"wake requested, formation unknown", func(i *Input) { i.WakeUntil, i.Quantity = in(time.Minute), nil }, WakeRequested, 2, 0, time.Minute},
 
+		{"a window is open for 1 ns more", func(i *Input) { i.OpenUntil = in(1) }, WindowOpen, 3, 0, 1},
+		{"a window has just closed", func(i *Input) { i.OpenUntil = now }, ProvenIdle, 0, 0, slowRecheck},
+		{"a window is open, and the next one far", func(i *Input) { i.OpenUntil, i.NextOpen = in(time.Minute), in(time.Hour) }, WindowOpen, 3, 0, time.Minute},
+		{"a window's lead begins now", func(i *Input) { i.NextOpen, *i.Quantity = in(lead), 0 }, WindowOpen, 2, 0, lead},
+		{"a window is open, queue and formation unknown", func(i *Input) { i.OpenUntil, i.Work, i.Quantity = in(time.Minute), nil, nil }, WindowOpen, 2, 0, time.Minute},
+		{"a window's lead begins in 1 ns, queue unknown", func(i *Input) { i.NextOpen, i.Work = in(lead+1), nil }, QueueUnknown, unknown, 0, 1},
+		{"asleep, a window's lead begins in 1 ns", func(i *Input) { i.NextOpen, *i.Quantity = in(lead+1), 0 }, Asleep, 0, 0, 1},
+		{"a window's lead begins in an idle timeout", func(i *Input) { i.NextOpen = in(lead + timeout) }, WindowOpensSoon, 3, 0, timeout},
+		{"a window's lead begins 1 ns after an idle timeout", func(i *Input) { i.NextOpen = in(lead + timeout + 1) }, ProvenIdle, 0, 0, 1},
+		{"windows in doubt", func(i *Input) { i.WindowsDoubtful = true }, WindowsDoubtful, 3, 0, slowRecheck},
+		{"windows in doubt, asleep", func(i *Input) { i.WindowsDoubtful, *i.Quantity = true, 0 }, Asleep, 0, 0, slowRecheck},
+		{"suspended stands above windows", func(i *Input) { i.Suspended, i.OpenUntil = true, in(time.Minute) }, Suspended, unknown, 0, slowRecheck},
+
+		{"draining", func(i *Input) { i.Drain = &Drain{} }, Draining, 3, 0, proofRecheck},
+		{"draining, the deadline in 1 ns", func(i *Input) { i.Drain = &Drain{Deadline: in(1)} }, Draining, 3, 0, 1},
+		{"draining, free", func(i *Input) { i.Drain = &Drain{Free: true, Deadline: in(time.Minute)} }, Drained, 0, 0, proofRecheck},
+		{"draining, free, jobs wait", func(i *Input) { i.Drain, i.Work.Depth = &Drain{Free: true, Deadline: in(time.Minute)}, 1 }, Drained, 0, 0, proofRecheck},
+		{"draining, jobs wait for one that runs", func(i *Input) { i.Drain, i.Work.Depth, i.Work.InFlight = &Drain{Deadline: in(time.Minute)}, 1, 1 }, Draining, 3, 0, proofRecheck},
+		{"draining, jobs have waited for long", func(i *Input) { i.Drain, i.Work.Depth, i.Work.InFlight = &Drain{Deadline: now}, 1, 1 }, DrainTimedOut, 0, 0, proofRecheck},
+		{"draining, one runs for long and none waits", func(i *Input) { i.Drain, i.Work.InFlight = &Drain{Deadline: in(-time.Hour)}, 1 }, Draining, 3, 0, proofRecheck},
+		{"draining for long, a job is due", func(i *Input) { i.Drain, i.Work.NextDue = &Drain{Deadline: now}, now }, DrainTimedOut, 0, 0, proofRecheck},
+		{"draining for long, a job is due in 1 ns", func(i *Input) { i.Drain, i.Work.NextDue = &Drain{Deadline: now}, in(1) }, Draining, 3, 0, 1},
+		{"draining, suspended", func(i *Input) { i.Drain, i.Suspended = &Drain{Free: true}, true }, Drained, 0, 0, proofRecheck},
+		{"drained, suspended", func(i *Input) { i.Drain, i.Suspended, *i.Quantity = &Drain{}, true, 0 }, DrainAborted, 2, 0, proofRecheck},
+		{"draining, queue unknown", func(i *Input) { i.Drain, i.Work = &Drain{Free: true}, nil }, QueueUnknown, unknown, 0, proofRecheck},
+		{"draining, formation unknown", func(i *Input) { i.Drain, i.Quantity = &Drain{Free: true}, nil }, FormationUnknown, unknown, 0, proofRecheck},
+
 		{"queue unknown", func(i *Input) { i.Work = nil }, QueueUnknown, unknown, 0, slowRecheck},
 		{"queue unknown, asleep", func(i *Input) { i.Work, *i.Quantity = nil, 0 }, QueueUnknown, unknown, 0, slowRecheck},
 		{"queue and formation unknown", func(i *Input) { i.Work, i.Quantity = nil, nil }, QueueUnknown, unknown, 0, slowRecheck},
@@ -171,9 +198,9 @@ func TestDecideSharesNothing(t *testing.T) {
 }
 
 func TestActive(t *testing.T) {
-	active := map[Reason]bool{WakeRequested: true, JobsWaiting: true, JobsInFlight: true, JobDue: true}
-	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue,
-		FormationUnknown, Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
+	active := map[Reason]bool{DrainAborted: true, WindowOpen: true, WakeRequested: true, JobsWaiting: true, JobsInFlight: true, JobDue: true}
+	for _, reason := range []Reason{Drained, DrainTimedOut, Draining, DrainAborted, WindowOpen, WindowOpensSoon, WindowsDoubtful,
+		Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown, Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
 		if got := reason.Active(); got != active[reason] {
 			t.Errorf("%q is active: %v", reason, got)
 		}

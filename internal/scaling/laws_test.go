@@ -11,7 +11,7 @@ import (
 // proven is the proof of zero, spelled out once more.
 func proven(in Input) bool {
 	w := in.Work
-	if in.Suspended || in.WakeUntil.After(in.Now) || w == nil || in.Quantity == nil {
+	if in.Suspended || in.WakeUntil.After(in.Now) || inWindow(in) || in.WindowsDoubtful || w == nil || in.Quantity == nil {
 		return false
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
@@ -19,13 +19,19 @@ func proven(in Input) bool {
 	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Elsewhere && w.Heard &&
 		!w.IdleSince.IsZero() && idleFor >= in.IdleTimeout &&
 		!w.SettledAt.After(in.Now) &&
+		(in.NextOpen.IsZero() || in.NextOpen.After(horizon)) &&
 		(w.NextDue.IsZero() || w.NextDue.After(horizon)) &&
 		(w.DueKnownUntil.IsZero() || w.DueKnownUntil.After(horizon))
 }
 
+// inWindow says whether a window is open, or opens within the lead.
+func inWindow(in Input) bool {
+	return in.OpenUntil.After(in.Now) || (!in.NextOpen.IsZero() && in.NextOpen.Sub(in.Now) <= in.WakeLead)
+}
+
 // working says whether workers must run: there is work, it is about to be due, or somebody asks.
 func working(in Input) bool {
-	if in.WakeUntil.After(in.Now) {
+	if in.WakeUntil.After(in.Now) || inWindow(in) {
 		return true
 	}
 	w := in.Work
@@ -41,7 +47,7 @@ var laws = []struct {
 	{"an unknown queue or formation never lowers", func(t *rapid.T, in Input) {
 		got := Decide(in)
 		switch {
-		case in.Work == nil && got.Desired != nil && (!in.WakeUntil.After(in.Now) || *got.Desired < number(in.Quantity)):
+		case in.Work == nil && got.Desired != nil && (!working(in) || *got.Desired < number(in.Quantity)):
 			t.Fatalf("queue unknown, yet %s wants %d", got.Reason, *got.Desired)
 		case in.Quantity == nil && got.Desired != nil && (!working(in) || *got.Desired < in.ActiveQuantity):
 			t.Fatalf("formation unknown, yet %s wants %d", got.Reason, *got.Desired)
@@ -83,7 +89,7 @@ var laws = []struct {
 		if got.Reason != IdleTimeout || !got.ZeroAt.After(in.Now) {
 			t.Fatalf("%s with zero in %v", got.Reason, got.ZeroAt.Sub(in.Now))
 		}
-		in.Work.NextDue, in.Work.DueKnownUntil, in.Work.Heard = time.Time{}, time.Time{}, true
+		in.Work.NextDue, in.Work.DueKnownUntil, in.Work.Heard, in.NextOpen = time.Time{}, time.Time{}, true, time.Time{}
 		in.Now = got.ZeroAt
 		if !proven(in) {
 			t.Fatal("at the announced time there is no proof")
@@ -130,6 +136,7 @@ var laws = []struct {
 		if in.Work != nil {
 			in.Work.NextDue, in.Work.DueKnownUntil = time.Time{}, time.Time{}
 		}
+		in.NextOpen = time.Time{}
 		first := Decide(in)
 		in.Now = in.Now.Add(drawAhead(t, in, 48*time.Hour))
 		if later := Decide(in); first.Desired != nil && number(later.Desired) > *first.Desired {
@@ -149,6 +156,67 @@ var laws = []struct {
 				first.Recheck, in.Now.Sub(now), later.Reason, number(later.Desired))
 		}
 	}},
+}
+
+// drainLaws hold for every input with a drain.
+var drainLaws = []struct {
+	name string
+	law  func(*rapid.T, Input)
+}{
+	{"what is not known holds", func(t *rapid.T, in Input) {
+		got := Decide(in)
+		if in.Quantity == nil && got.Desired != nil {
+			t.Fatalf("%s wants %d", got.Reason, *got.Desired)
+		}
+		if in.Work == nil && number(in.Quantity) > 0 && got.Desired != nil {
+			t.Fatalf("%s wants %d", got.Reason, *got.Desired)
+		}
+	}},
+	{"it ends with zero as soon as the workers are free, or jobs have waited for long", func(t *rapid.T, in Input) {
+		if in.Work == nil || number(in.Quantity) <= 0 {
+			return
+		}
+		waiting := in.Work.Depth > 0 || (!in.Work.NextDue.IsZero() && !in.Work.NextDue.After(in.Now))
+		ends := in.Drain.Free || (waiting && !in.Drain.Deadline.After(in.Now))
+		want := *in.Quantity
+		if ends {
+			want = 0
+		}
+		if got := Decide(in); number(got.Desired) != want || got.Reason.Active() {
+			t.Fatalf("%s wants %d of %d", got.Reason, number(got.Desired), *in.Quantity)
+		}
+	}},
+	{"it leaves fresh workers where scaling was suspended", func(t *rapid.T, in Input) {
+		in.Suspended, in.Quantity = true, new(int)
+		if got := Decide(in); number(got.Desired) != in.ActiveQuantity || !got.Reason.Active() {
+			t.Fatalf("%s wants %d", got.Reason, number(got.Desired))
+		}
+	}},
+	{"a recheck is ahead, and soon", func(t *rapid.T, in Input) {
+		if got := Decide(in); got.Recheck <= 0 || got.Recheck > proofRecheck {
+			t.Fatalf("%s rechecked in %v", got.Reason, got.Recheck)
+		}
+	}},
+	{"a recheck is early enough", func(t *rapid.T, in Input) {
+		first := Decide(in)
+		in.Now = in.Now.Add(drawAhead(t, in, first.Recheck-1))
+		if later := Decide(in); number(later.Desired) != number(first.Desired) {
+			t.Fatalf("%s wants %d and a recheck in %v; %v later %s wants %d", first.Reason, number(first.Desired),
+				first.Recheck, in.Now.Sub(now), later.Reason, number(later.Desired))
+		}
+	}},
+}
+
+func TestDrainLaws(t *testing.T) {
+	for _, l := range drainLaws {
+		t.Run(l.name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				in := drawInput(t)
+				in.Drain = &Drain{Free: rapid.Bool().Draw(t, "free"), Deadline: drawTime(t, in, "deadline")}
+				l.law(t, in)
+			})
+		})
+	}
 }
 
 func TestLaws(t *testing.T) {
@@ -175,7 +243,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle} {
+		Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -210,6 +278,11 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.Heard = false },
 		func() { in.Work.Doubtful = true },
 		func() { in.Work.Elsewhere = true },
+		func() { in.OpenUntil = drawTime(t, in, "open until") },
+		func() { in.NextOpen = drawTime(t, in, "next open") },
+		func() { in.NextOpen = drawTime(t, in, "next open") },
+		func() { in.NextOpen = now.Add(in.WakeLead + in.IdleTimeout/2) },
+		func() { in.WindowsDoubtful = true },
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "parts") {
 		rapid.SampledFrom(parts).Draw(t, "part")()
@@ -240,9 +313,12 @@ func drawTime(t *rapid.T, in Input, label string) time.Time {
 
 // drawAhead draws how much time passes, at most limit: any, or until just about something happens.
 func drawAhead(t *rapid.T, in Input, limit time.Duration) time.Duration {
-	events := []time.Time{now.Add(limit), now, in.WakeUntil}
+	events := []time.Time{now.Add(limit), now, in.WakeUntil, in.OpenUntil, in.NextOpen.Add(-in.WakeLead), in.NextOpen.Add(-in.WakeLead - in.IdleTimeout)}
+	if in.Drain != nil {
+		events = append(events, in.Drain.Deadline)
+	}
 	if w := in.Work; w != nil {
-		events = append(events, w.NextDue.Add(-in.WakeLead), w.NextDue.Add(-in.WakeLead-in.IdleTimeout),
+		events = append(events, w.NextDue, w.NextDue.Add(-in.WakeLead), w.NextDue.Add(-in.WakeLead-in.IdleTimeout),
 			w.DueKnownUntil.Add(-in.WakeLead-in.IdleTimeout), w.IdleSince.Add(in.IdleTimeout), w.SettledAt)
 	}
 	passed := rapid.SampledFrom(events).Draw(t, "event").Sub(now) + near(t)

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
@@ -69,6 +70,7 @@ func (a *app) scaler(processType string, queues ...string) *v1.QueueScaler {
 			ActiveQuantity:     2,
 			IdleTimeoutSeconds: 5,
 			PollPeriodSeconds:  1,
+			WakeLeadSeconds:    ptr.To(int32(wakeLead.Seconds())),
 			DeletionPolicy:     v1.DeletionRetain,
 		},
 	}

@@ -127,7 +127,6 @@ func (w *world) startOperator(ctx context.Context) *stack.Operator {
 		Args: []string{
 			"--namespaces=" + w.namespace,
 			"--leader-election-namespace=" + w.namespace,
-			"--wake-lead=" + wakeLead.String(),
 			"--drift-period=10s",
 		},
 	})

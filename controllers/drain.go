@@ -1,0 +1,211 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/queue"
+	"github.com/queuescaler/queuescaler/internal/scaling"
+)
+
+const (
+	// signalPatience is how long a process may take to say that it is quiet, before it is told again:
+	// two heartbeats, and some more.
+	signalPatience = 30 * time.Second
+	// leavingPatience is how long a deletion waits for workers of a drain that are not free.
+	leavingPatience = 20 * time.Second
+)
+
+// draining says whether workers may have been told to take no more jobs, and were not stopped since.
+func (s *scope) draining() bool { return s.object.Status.DrainStartTime != nil }
+
+// drain is the drain that is going on; nil for none.
+func (s *scope) drain() *scaling.Drain {
+	if !s.draining() {
+		return nil
+	}
+	timeout := time.Duration(s.object.Spec.Drain.TimeoutSeconds) * time.Second
+	return &scaling.Drain{Free: s.workersFree(), Deadline: s.object.Status.DrainStartTime.Add(timeout)}
+}
+
+// workersFree says whether every worker of the formation said that it is quiet and has no job. It
+// takes the signal at one heartbeat and says so at the next, so that it has been quiet since then.
+// If none is heard, they must have had the time to be heard again.
+func (s *scope) workersFree() bool {
+	workers := s.formationWorkers()
+	if len(workers) == 0 {
+		return !s.now.Before(s.snapshot.SettledAt)
+	}
+	return !slices.ContainsFunc(workers, func(p queue.Process) bool { return !p.Fresh() || !p.Quiet || p.Busy > 0 })
+}
+
+// formationWorkers are the processes of the formation's dynos, as far as names and tags tell.
+func (s *scope) formationWorkers() []queue.Process {
+	tag := s.object.Spec.Drain.ProcessTag
+	var workers []queue.Process
+	for _, process := range s.snapshot.Processes {
+		if process.Dyno != "" && (tag == "" || process.Tag == tag) {
+			workers = append(workers, process)
+		}
+	}
+	return workers
+}
+
+// mayDrain returns why the formation's processes cannot be told for certain from those of other
+// apps, whose dynos have the same names; empty if they can. Telling others' workers to take no more
+// jobs would stop their work for good.
+func (s *scope) mayDrain() string {
+	spec, quantity := s.object.Spec, *s.memory.quantity
+	workers := s.formationWorkers()
+	if len(workers) == 0 {
+		return fmt.Sprintf("no worker process is called %s.1 or alike%s: Sidekiq takes the name from the environment variable DYNO",
+			spec.Heroku.ProcessType, taggedWith(spec.Drain.ProcessTag))
+	}
+	dynos, tags, foreign := map[string]int{}, map[string]bool{}, false
+	for _, worker := range workers {
+		dynos[worker.Dyno]++
+		tags[worker.Tag] = true
+		number, err := strconv.Atoi(strings.TrimPrefix(worker.Dyno, spec.Heroku.ProcessType+"."))
+		foreign = foreign || (err == nil && number > quantity)
+	}
+	twice := len(dynos) < len(workers)
+	switch cure := "start this app's with sidekiq -g TAG, and set spec.drain.processTag to TAG"; {
+	case spec.Drain.ProcessTag == "" && (twice || len(tags) > 1):
+		return fmt.Sprintf("several worker processes are called %s: %s", mostCommon(dynos), cure)
+	case foreign || len(dynos) > quantity:
+		return fmt.Sprintf("more worker processes are called after %s%s than the formation's %d dynos, so some are another app's: %s",
+			spec.Heroku.ProcessType, taggedWith(spec.Drain.ProcessTag), quantity, cure)
+	}
+	return ""
+}
+
+func taggedWith(tag string) string {
+	if tag == "" {
+		return ""
+	}
+	return fmt.Sprintf(" and tagged %q", tag)
+}
+
+// mostCommon is the name that occurs most often, the first of several.
+func mostCommon(names map[string]int) (most string) {
+	for name, count := range names {
+		if most == "" || count > names[most] || (count == names[most] && name < most) {
+			most = name
+		}
+	}
+	return most
+}
+
+// mustDrain says whether workers are to be told before they are stopped.
+func (s *scope) mustDrain() bool {
+	return s.object.Spec.Drain.Mode == v1.DrainQuiet && !s.draining() && s.snapshot.Live() > 0
+}
+
+// beginDrain tells the workers to take no more jobs. That a drain began is written down before, so
+// that whoever comes after a crash ends it.
+func (r *Reconciler) beginDrain(ctx context.Context, s *scope) {
+	if why := s.mayDrain(); why != "" {
+		s.refuseDrain(why)
+		return
+	}
+	s.memory.drainProblem = nil
+	start := timestamp(s.now)
+	s.object.Status.DrainStartTime = &start
+	if err := r.persist(ctx, s); err != nil {
+		log.FromContext(ctx).Error(err, "writing down that a drain begins")
+		s.endDrain()
+		return
+	}
+	if err := r.quiet(ctx, s); err != nil && err.Kind == queue.Unauthorized {
+		s.endDrain() // nothing was written
+		s.refuseDrain(err.Message)
+		return
+	}
+	r.tell(s, normal, v1.ReasonDraining, string(s.decision.Reason), "the queue was idle; the workers take no more jobs, and are stopped when they are free")
+	s.decide()
+}
+
+func (s *scope) refuseDrain(why string) {
+	s.memory.drainProblem = &problem{reason: v1.ReasonDrainRefused, message: "the workers are not stopped: " + why, class: settled}
+}
+
+// drainOn looks how far the drain has come, and tells workers that do not know of it: new ones, and
+// those whose signal was lost.
+func (r *Reconciler) drainOn(ctx context.Context, s *scope) {
+	if s.memory.hub == nil || !r.lookAgain(ctx, s) {
+		return
+	}
+	if err := r.quiet(ctx, s); err != nil {
+		s.queueProblem = ofQueue(err)
+	}
+}
+
+// quiet tells the workers that are not quiet, and were not told lately, to take no more jobs.
+func (r *Reconciler) quiet(ctx context.Context, s *scope) *queue.Error {
+	m := s.memory
+	var identities []string
+	for _, worker := range s.formationWorkers() {
+		told, ok := m.quieted[worker.Identity]
+		if !worker.Quiet && worker.Fresh() && (!ok || s.now.Sub(told) >= signalPatience) {
+			identities = append(identities, worker.Identity)
+		}
+	}
+	if len(identities) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readBound)
+	defer cancel()
+	if err := m.hub.Quiet(ctx, s.id(), identities); err != nil {
+		return err
+	}
+	if m.quieted == nil {
+		m.quieted = map[string]time.Time{}
+	}
+	for _, identity := range identities {
+		m.quieted[identity] = s.now
+	}
+	return nil
+}
+
+// endDrain notes that no worker is quiet any more, or was told to be.
+func (s *scope) endDrain() {
+	s.object.Status.DrainStartTime, s.memory.quieted = nil, nil
+}
+
+// noteStopped ends the drain when the dynos are known to be stopped, unless others must take their
+// place first, since scaling was suspended meanwhile.
+func (s *scope) noteStopped() {
+	m := s.memory
+	if s.draining() && m.quantity != nil && *m.quantity == 0 && !s.suspended() {
+		s.endDrain()
+	}
+}
+
+// restart ends a drain of a target that is being left, which must not stay quiet: it stops the dynos
+// and starts as many again. A worker that still has a job is waited for, for a while.
+func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *problem {
+	r.observeQueue(ctx, s)
+	if !s.workersFree() && s.now.Sub(s.memory.releasingSince) < leavingPatience {
+		return &problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
+	}
+	client := s.memory.client
+	formation, err := client.Formation(ctx, target.AppID, target.ProcessType)
+	if err == nil && formation.Quantity > 0 {
+		_, err = client.Scale(ctx, target.AppID, target.ProcessType, 0)
+	}
+	if err == nil {
+		_, err = client.Scale(ctx, target.AppID, target.ProcessType, max(formation.Quantity, s.activeQuantity()))
+	}
+	if err != nil && !isGone(err) {
+		return s.ofHeroku(err)
+	}
+	s.endDrain()
+	return nil
+}
