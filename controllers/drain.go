@@ -182,7 +182,10 @@ func (s *scope) endDrain() {
 // noteStopped ends the drain when the dynos are known to be stopped, unless others must take their
 // place first, since scaling was suspended meanwhile.
 func (s *scope) noteStopped() {
-	m := s.memory
+	m, drained := s.memory, s.object.Status.Target
+	if drained != nil && keyOf(drained) != keyOf(m.target) {
+		return // the dynos are another target's, which has yet to be taken over
+	}
 	if s.draining() && m.quantity != nil && *m.quantity == 0 && !s.suspended() {
 		s.endDrain()
 	}

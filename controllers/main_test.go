@@ -41,7 +41,7 @@ const (
 )
 
 // restarted are the namespaces that the common manager leaves to one that a test stops and starts.
-var restarted = []string{"restarted-1", "restarted-2"}
+var restarted = []string{"restarted-1", "restarted-2", "drain-1", "drain-2", "drain-3"}
 
 // world is what all tests share.
 var w struct {
@@ -103,10 +103,12 @@ func startWorld() (stop func() error, err error) {
 		return nil, err
 	}
 	stops = append(stops, func() error { return w.heroku.Close(context.Background()) })
+	var others []fields.Selector
+	for _, namespace := range restarted {
+		others = append(others, fields.OneTermNotEqualSelector("metadata.namespace", namespace))
+	}
 	stopManager, err := startManager(cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&v1.QueueScaler{}: {Field: fields.AndSelectors(
-			fields.OneTermNotEqualSelector("metadata.namespace", restarted[0]),
-			fields.OneTermNotEqualSelector("metadata.namespace", restarted[1]))},
+		&v1.QueueScaler{}: {Field: fields.AndSelectors(others...)},
 	}})
 	if err == nil {
 		stops = append(stops, stopManager)

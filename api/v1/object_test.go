@@ -42,6 +42,7 @@ func TestDefaults(t *testing.T) {
 	want["redis"].(fields)["tls"] = fields{"verification": "Full"}
 	want["activeQuantity"], want["idleTimeoutSeconds"], want["pollPeriodSeconds"] = int64(1), int64(60), int64(15)
 	want["scheduledJobs"], want["deletionPolicy"] = "Wake", "ScaleUp"
+	want["wakeLeadSeconds"], want["drain"] = int64(45), fields{"mode": "None", "timeoutSeconds": int64(300)}
 
 	withTLS := sidekiq()
 	withTLS["redis"].(fields)["tls"] = fields{}
@@ -64,6 +65,7 @@ func TestDefaults(t *testing.T) {
 		want.Redis.TLS.Verification = v1.VerifyFull
 		want.ActiveQuantity, want.IdleTimeoutSeconds, want.PollPeriodSeconds = 1, 60, 15
 		want.ScheduledJobs, want.DeletionPolicy = v1.ScheduledJobsWake, v1.DeletionScaleUp
+		want.WakeLeadSeconds, want.Drain = ptr.To[int32](45), v1.DrainSpec{Mode: v1.DrainNone, TimeoutSeconds: 300}
 		if !reflect.DeepEqual(got.Spec, want) {
 			t.Errorf("got  %+v\nwant %+v", got.Spec, want)
 		}

@@ -74,6 +74,10 @@ func TestBounds(t *testing.T) {
 		)
 	}
 	cases = append(cases,
+		fieldCase{path: "spec.wakeLeadSeconds", value: int64(-1), cure: "should be greater than or equal to 0"},
+		fieldCase{path: "spec.wakeLeadSeconds", value: int64(0)},
+		fieldCase{path: "spec.wakeLeadSeconds", value: int64(3600)},
+		fieldCase{path: "spec.wakeLeadSeconds", value: int64(3601), cure: "should be less than or equal to 3600"},
 		fieldCase{path: "spec.suspend", value: true},
 		fieldCase{path: "spec.suspend", value: false},
 		fieldCase{path: "spec.queue.keyPrefix", value: ""},
@@ -88,6 +92,54 @@ func TestBounds(t *testing.T) {
 		fieldCase{path: "spec.queue.names", value: []any{"a", "b", "a"}, at: "spec.queue.names[2]", cure: `Duplicate value: "a"`},
 	)
 	checkFields(t, sidekiq, cases)
+}
+
+func TestScheduleRules(t *testing.T) {
+	window := func(changes fields) []any {
+		schedule := fields{"name": "office", "cron": "0 8 * * 1-5", "timeZone": "Europe/Berlin", "durationSeconds": int64(36000)}
+		for key, value := range changes {
+			schedule[key] = value
+		}
+		return []any{schedule}
+	}
+	const path, cronCure = "spec.schedules", "must be a cron expression of five fields"
+	cases := []fieldCase{
+		{path: path, value: []any{}},
+		{path: path, value: append(window(nil), window(nil)...), at: path + "[1]", cure: "Duplicate value"},
+		{path: path, value: []any{fields{"name": "a", "cron": "@daily"}}, at: path + "[0].durationSeconds", cure: "Required value"},
+		{path: path, value: window(fields{"name": "Office hours"}), at: path + "[0].name", cure: "must be lower case letters, digits and '-'"},
+		{path: path, value: window(fields{"timeZone": ""}), at: path + "[0].timeZone", cure: "should be at least 1 chars long"},
+		{path: path, value: window(fields{"durationSeconds": int64(59)}), at: path + "[0].durationSeconds", cure: "should be greater than or equal to 60"},
+		{path: path, value: window(fields{"durationSeconds": int64(604801)}), at: path + "[0].durationSeconds", cure: "should be less than or equal to 604800"},
+	}
+	for _, cron := range []string{"0 8 * * 1-5", "*/15 0,12 1 JAN MON", "@daily", "@hourly", "0  8\t* * *"} {
+		cases = append(cases, fieldCase{path: path, value: window(fields{"cron": cron})})
+	}
+	for _, cron := range []string{"", "daily", "@every 1h", "@reboot", "0 8 * *", "0 0 8 * * 1", "TZ=UTC 0 8 * * 1", "CRON_TZ=UTC @daily", "0 8 * * 1 "} {
+		cases = append(cases, fieldCase{path: path, value: window(fields{"cron": cron}), at: path + "[0].cron", cure: cronCure})
+	}
+	checkFields(t, sidekiq, cases)
+}
+
+func TestDrainRules(t *testing.T) {
+	checkFields(t, sidekiq, []fieldCase{
+		{path: "spec.drain", value: fields{}},
+		{path: "spec.drain", value: fields{"mode": "Quiet"}},
+		{path: "spec.drain", value: fields{"mode": "Quiet", "processTag": letters(256), "timeoutSeconds": int64(30)}},
+		{path: "spec.drain.mode", value: "quiet", cure: `supported values: "None", "Quiet"`},
+		{path: "spec.drain.processTag", value: letters(257), cure: "may not be more than 256 bytes"},
+		{path: "spec.drain.timeoutSeconds", value: int64(29), cure: "should be greater than or equal to 30"},
+		{path: "spec.drain.timeoutSeconds", value: int64(86401), cure: "should be less than or equal to 86400"},
+	})
+	keyed := func() fields {
+		spec := list()
+		spec["queue"].(fields)["maxJobSeconds"] = int64(60)
+		return spec
+	}
+	checkFields(t, keyed, []fieldCase{
+		{path: "spec.drain.mode", value: "None"},
+		{path: "spec.drain.mode", value: "Quiet", cure: "mode Quiet is for queues of type Sidekiq"},
+	})
 }
 
 func TestEnums(t *testing.T) {

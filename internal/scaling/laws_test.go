@@ -282,6 +282,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.NextOpen = drawTime(t, in, "next open") },
 		func() { in.NextOpen = drawTime(t, in, "next open") },
 		func() { in.NextOpen = now.Add(in.WakeLead + in.IdleTimeout/2) },
+		func() { in.Work.NextDue = now.Add(in.WakeLead + in.IdleTimeout/2) },
 		func() { in.WindowsDoubtful = true },
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "parts") {

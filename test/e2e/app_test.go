@@ -76,8 +76,12 @@ func (a *app) scaler(processType string, queues ...string) *v1.QueueScaler {
 	}
 }
 
-func (a *app) scale(ctx context.Context, processType string, queues ...string) {
-	Expect(w.cluster.Create(ctx, a.scaler(processType, queues...))).To(Succeed())
+func (a *app) scale(ctx context.Context, processType string, queues []string, changes ...func(*v1.QueueScaler)) {
+	scaler := a.scaler(processType, queues...)
+	for _, change := range changes {
+		change(scaler)
+	}
+	Expect(w.cluster.Create(ctx, scaler)).To(Succeed())
 }
 
 func (a *app) enqueue(ctx context.Context, queue string, count int, work, due time.Duration) []string {

@@ -27,7 +27,7 @@ var _ = Describe("two replicas", func() {
 				close(killed)
 			})
 		})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 2, 100*time.Millisecond, 0)
 		a.awaitEvents(ctx, "end", 2)
 		Eventually(ctx, killed).Should(BeClosed())

@@ -16,7 +16,7 @@ const specTimeout = 4 * time.Minute
 var _ = Describe("the main job", func() {
 	It("starts workers for a job and stops them when the queue is idle", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 3, 100*time.Millisecond, 0)
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitEvents(ctx, "end", 3)
@@ -35,7 +35,7 @@ var _ = Describe("the main job", func() {
 
 	It("keeps a worker whose job takes longer than the idle timeout", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 1, 50*time.Second, 0)
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitQuantity(ctx, "worker", 0)
@@ -50,7 +50,7 @@ var _ = Describe("the main job", func() {
 		a.enqueue(ctx, "default", 1, 0, 100*time.Second)
 		due := time.Now().Add(100 * time.Second)
 		a.enqueue(ctx, "default", 1, 0, 0)
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitQuantity(ctx, "worker", 0)
 		Expect(time.Now()).To(BeTemporally("<", due.Add(-wakeLead)), "the workers should sleep before the job is due")
@@ -65,7 +65,7 @@ var _ = Describe("the main job", func() {
 
 	It("keeps workers until a failed job was retried", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		jobs, err := a.sidekiq.EnqueueFailing(ctx, "default")
 		Expect(err).NotTo(HaveOccurred())
 		a.jobs = append(a.jobs, jobs...)
@@ -80,7 +80,7 @@ var _ = Describe("the main job", func() {
 
 	It("works through a burst of 500 jobs", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 500, 5*time.Millisecond, 0)
 		a.awaitEvents(ctx, "end", 500)
 		a.awaitQuantity(ctx, "worker", 0)
@@ -92,8 +92,8 @@ var _ = Describe("the main job", func() {
 
 	It("lets one process type sleep beside another that is always busy", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}, "heavy": {"heavy"}})
-		a.scale(ctx, "worker", "default")
-		a.scale(ctx, "heavy", "heavy")
+		a.scale(ctx, "worker", []string{"default"})
+		a.scale(ctx, "heavy", []string{"heavy"})
 		a.enqueue(ctx, "heavy", 10, 75*time.Second, 0)
 		a.enqueue(ctx, "default", 1, 0, 0)
 		a.awaitQuantity(ctx, "heavy", 2)
@@ -122,7 +122,7 @@ var _ = Describe("the main job", func() {
 				})
 			}
 		}))
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 1, 0, 0)
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitQuantity(ctx, "worker", 0)
@@ -136,7 +136,7 @@ var _ = Describe("the main job", func() {
 
 	It("leaves a person's larger quantity until idle, and repairs a smaller one", func(ctx SpecContext) {
 		a := newApp(ctx, map[string][]string{"worker": {"default"}})
-		a.scale(ctx, "worker", "default")
+		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 4, 60*time.Second, 0)
 		a.awaitQuantity(ctx, "worker", 2)
 		a.awaitEvents(ctx, "start", 4)
