@@ -27,6 +27,9 @@ type memory struct {
 	app, processType string
 	target           *v1.Target
 
+	// claimed is the target for which no rival was found.
+	claimed targetKey
+
 	// quantity is what Heroku last answered; nil if it never did. It is uncertain after a PATCH whose
 	// answer was lost.
 	quantity  *int

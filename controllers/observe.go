@@ -252,7 +252,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		s.object.Status.Target = nil
 	}
 	s.memory.releasingSince = time.Time{}
-	owner, displaced := r.claim(ctx, s.object, target)
+	owner, displaced := r.claim(ctx, s, target)
 	for _, other := range displaced {
 		r.wakeups.enqueue(other, false)
 	}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -81,17 +82,21 @@ func TestLeaves(t *testing.T) {
 func TestConflictDecidesByAge(t *testing.T) {
 	t.Parallel()
 	target := &v1.Target{AppID: "id", ProcessType: "worker"}
-	older, younger := idleScope().object, idleScope().object
-	older.Name, older.UID, older.CreationTimestamp = "older", "z", metav1.NewTime(epoch)
-	younger.Name, younger.UID, younger.CreationTimestamp = "younger", "a", metav1.NewTime(epoch.Add(time.Second))
-	for name, order := range map[string][]*v1.QueueScaler{"older first": {older, younger}, "younger first": {younger, older}} {
-		r := &Reconciler{Client: fakeCluster(older, younger), claims: newClaims()}
-		for _, object := range order {
-			r.claim(t.Context(), object, target)
+	for name, olderFirst := range map[string]bool{"older first": true, "younger first": false} {
+		older, younger := idleScope(), idleScope()
+		older.object.Name, older.object.UID, older.object.CreationTimestamp = "older", "z", metav1.NewTime(epoch)
+		younger.object.Name, younger.object.UID, younger.object.CreationTimestamp = "younger", "a", metav1.NewTime(epoch.Add(time.Second))
+		order := []*scope{older, younger}
+		if !olderFirst {
+			slices.Reverse(order)
 		}
-		for _, object := range order {
-			if owner, _ := r.claim(t.Context(), object, target); owner.Name != "older" {
-				t.Errorf("%s: %s sees %s as the owner", name, object.Name, owner.Name)
+		r := &Reconciler{Client: fakeCluster(older.object, younger.object), claims: newClaims()}
+		for _, s := range order {
+			r.claim(t.Context(), s, target)
+		}
+		for _, s := range order {
+			if owner, _ := r.claim(t.Context(), s, target); owner.Name != "older" {
+				t.Errorf("%s: %s sees %s as the owner", name, s.object.Name, owner.Name)
 			}
 		}
 	}

@@ -99,10 +99,17 @@ func (c *claims) others(name types.NamespacedName, target targetKey) []types.Nam
 }
 
 // claim puts in an object's claim. It returns the owner, and those who must look again because of it.
-func (r *Reconciler) claim(ctx context.Context, object *v1.QueueScaler, target *v1.Target) (types.NamespacedName, []types.NamespacedName) {
-	me := claimantOf(object)
+// Objects that have not been reconciled yet are looked for once: whoever comes later puts in a claim.
+func (r *Reconciler) claim(ctx context.Context, s *scope, target *v1.Target) (types.NamespacedName, []types.NamespacedName) {
+	object, me := s.object, claimantOf(s.object)
 	rivals, concerned := r.claims.put(me, keyOf(target))
-	rivals = append(rivals, r.recorded(ctx, me, target)...)
+	if s.memory.claimed != keyOf(target) {
+		recorded, err := r.recorded(ctx, me, target)
+		if err == nil && len(recorded) == 0 {
+			s.memory.claimed = keyOf(target)
+		}
+		rivals = append(rivals, recorded...)
+	}
 	owner := me
 	for _, rival := range rivals {
 		if rival.olderThan(owner) {
@@ -118,11 +125,11 @@ func (r *Reconciler) claim(ctx context.Context, object *v1.QueueScaler, target *
 }
 
 // recorded returns the other objects whose status names the target.
-func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Target) []claimant {
+func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Target) ([]claimant, error) {
 	var all v1.QueueScalerList
 	if err := r.List(ctx, &all, client.MatchingFields{targetField: targetIndex(target)}); err != nil {
 		log.FromContext(ctx).Error(err, "listing the QueueScalers of a target")
-		return nil
+		return nil, err
 	}
 	var found []claimant
 	for i := range all.Items {
@@ -131,7 +138,7 @@ func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Targe
 			found = append(found, other)
 		}
 	}
-	return found
+	return found, nil
 }
 
 // targetField indexes QueueScalers by the target in their status.
@@ -243,7 +250,8 @@ func (r *Reconciler) takenOver(ctx context.Context, s *scope, target *v1.Target)
 			return true
 		}
 	}
-	return len(r.recorded(ctx, me, target)) > 0
+	recorded, _ := r.recorded(ctx, me, target)
+	return len(recorded) > 0
 }
 
 func (c *claims) rivals(name types.NamespacedName, target targetKey) []types.NamespacedName {

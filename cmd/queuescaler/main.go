@@ -51,7 +51,7 @@ func parse() settings {
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
 	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "time between two reads of a formation in search of changes made by others")
-	flag.IntVar(&s.controller.Workers, "workers", 10, "QueueScalers reconciled side by side")
+	flag.IntVar(&s.controller.Workers, "workers", 64, "QueueScalers reconciled side by side: enough for a wake not to wait while others write their status")
 	s.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return s
