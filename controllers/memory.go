@@ -16,11 +16,13 @@ import (
 // reconciles the object; the workqueue never lets two do that at once.
 type memory struct {
 	uid types.UID
-	// status is what was last written; nil before that.
+	// status is what was last written, until the cache is known to have it.
 	status *v1.QueueScalerStatus
 	// unwritten is what has not been written yet; nil if all was.
 	unwritten *v1.QueueScalerStatus
 
+	// since is when the operator first reconciled the object.
+	since  time.Time
 	hub    *queue.Hub
 	client *heroku.Client
 	// app and processType are the spec's names that target was resolved from.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -122,12 +123,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	s.noteWorkerStart()
 	s.decide()
 	r.apply(ctx, s)
-	if s.woke && r.wakeups.more() {
+	switch {
+	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
-		s.memory.unwritten = s.object.Status.DeepCopy()
-		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: ptr.To(handler.LowPriority)}, nil
+		return s.reportLater(time.Millisecond), nil
+	case s.awaitsFirstLook():
+		return s.reportLater(firstLookPatience), nil
 	}
 	return r.report(ctx, s)
+}
+
+// firstLookPatience is how long a first report waits for the first look at the queue, which comes any
+// moment: an operator that starts must not write for each object that its queue is not known yet.
+const firstLookPatience = 6 * time.Second
+
+func (s *scope) awaitsFirstLook() bool {
+	problems := s.specProblem != nil || s.formationProblem != nil || s.queueProblem != nil
+	return !problems && !s.snapshot.Known() && s.now.Sub(s.memory.since) < firstLookPatience
+}
+
+// reportLater keeps what a report would have told.
+func (s *scope) reportLater(wait time.Duration) ctrl.Result {
+	s.memory.unwritten = s.object.Status.DeepCopy()
+	return ctrl.Result{RequeueAfter: wait, Priority: ptr.To(0)}
 }
 
 func (r *Reconciler) ensureFinalizer(ctx context.Context, object *v1.QueueScaler) error {
@@ -173,8 +191,16 @@ type scope struct {
 func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 	name := client.ObjectKeyFromObject(object)
 	memory := r.memories.get(name, object)
-	if memory.status != nil {
-		object.Status = *memory.status.DeepCopy() // the cache may lag behind
+	switch {
+	case memory.status == nil:
+	case equality.Semantic.DeepEqual(*memory.status, object.Status):
+		memory.status = nil // the cache has it: with many objects a copy of each is a lot of memory
+	default:
+		object.Status = *memory.status.DeepCopy() // the cache lags behind
+	}
+	now := r.clock.Now()
+	if memory.since.IsZero() {
+		memory.since = now
 	}
 	before := object.DeepCopy()
 	if memory.unwritten != nil {
@@ -185,7 +211,7 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 		before: before,
 		name:   name,
 		memory: memory,
-		now:    r.clock.Now(),
+		now:    now,
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 type recorder struct {
 	mu       sync.Mutex
 	expected map[string]chan time.Time
-	// started and stopped are when a PATCH to more than zero, and to zero, last came for a process type.
+	// started is when a PATCH to more than zero first came for a process type, since the reset; stopped
+	// is when one to zero last came.
 	started, stopped map[string]time.Time
 	lastAnswer       time.Time // to a PATCH
 	gets, requests   int
@@ -61,7 +62,9 @@ func (r *recorder) arrived(request *http.Request) {
 	case quantity == 0:
 		r.stopped[processType] = now
 	default:
-		r.started[processType] = now
+		if r.started[processType].IsZero() {
+			r.started[processType] = now
+		}
 		if arrival, ok := r.expected[processType]; ok {
 			delete(r.expected, processType)
 			arrival <- now

@@ -108,6 +108,9 @@ func (w *world) create(ctx context.Context, scalers []scaler) error {
 func (w *world) become(ctx context.Context, kind v1.QueueType, scheduled v1.ScheduledJobsPolicy) error {
 	return parallel(ctx, len(w.plan.scalers), clients, func(i int) error {
 		s := &w.plan.scalers[i]
+		if s.kind == kind && s.scheduled == scheduled {
+			return nil
+		}
 		before := s.object()
 		s.kind, s.scheduled = kind, scheduled
 		return w.client.Patch(ctx, s.object(), client.MergeFrom(before))
@@ -142,17 +145,38 @@ func (f *following) wait() (time.Time, error) {
 	return f.at, err
 }
 
-// list looks at all, and returns the version from which to watch.
+// pageSize keeps a list short enough for an API server that has other things to do.
+const pageSize = 500
+
+// list looks at all, page by page, and returns the version from which to watch. What goes wrong is
+// tried again: on a busy machine the API server gives up now and then.
 func (f *following) list(ctx context.Context, c client.Reader) (string, error) {
-	var all v1.QueueScalerList
-	if err := c.List(ctx, &all, client.InNamespace(namespace)); err != nil {
-		return "", err
+	const attempts = 5
+	var version string
+	var err error
+	for range attempts {
+		if version, err = f.listOnce(ctx, c); err == nil || pause(ctx, time.Second) != nil {
+			break
+		}
 	}
+	return version, err
+}
+
+func (f *following) listOnce(ctx context.Context, c client.Reader) (version string, err error) {
 	clear(f.so)
-	for i := range all.Items {
-		f.look(&all.Items[i])
+	for next := ""; ; {
+		var page v1.QueueScalerList
+		if err := c.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(next)); err != nil {
+			return "", err
+		}
+		for i := range page.Items {
+			f.look(&page.Items[i])
+		}
+		// All pages show what was when the first was asked for.
+		if version, next = page.ResourceVersion, page.Continue; next == "" {
+			return version, nil
+		}
 	}
-	return all.ResourceVersion, nil
 }
 
 func (f *following) look(object *v1.QueueScaler) {
@@ -211,10 +235,13 @@ func isReady(object *v1.QueueScaler) bool {
 // isAsleep says whether it is ready and has no dynos.
 func isAsleep(object *v1.QueueScaler) bool { return isReady(object) && *object.Status.Quantity == 0 }
 
+// readyPatience is for ten thousand QueueScalers on a busy machine.
+const readyPatience = 20 * time.Minute
+
 // startReady starts the operator, and returns how long it took until it knew all QueueScalers: their
 // formations are read, and all are ready.
 func (w *world) startReady(ctx context.Context, count int) (time.Duration, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, fmt.Errorf("the QueueScalers are not ready within 10 minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, readyPatience, fmt.Errorf("the QueueScalers are not ready within %s", readyPatience))
 	defer cancel()
 	w.recorder.reset()
 	began := time.Now()

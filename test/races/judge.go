@@ -106,7 +106,7 @@ func (v verdict) String() string {
 // verdict judges one job.
 func (r *record) verdict(p push, patience time.Duration) verdict {
 	var v verdict
-	starts, ends, interruptions := 0, 0, 0
+	starts, ends := 0, 0
 	for i, event := range r.jobs[p.job] {
 		switch event.Event {
 		case "start":
@@ -117,12 +117,11 @@ func (r *record) verdict(p push, patience time.Duration) verdict {
 		case "end":
 			ends++
 		case "interrupted":
-			interruptions++
+			v.interrupted = true
 		}
 	}
-	v.interrupted = v.interrupted || interruptions > 0
 	v.lost = ends == 0
-	v.twice = ends > 1 || starts > 1+interruptions
+	v.twice = starts > 1 && !v.interrupted
 	v.unserved = !v.started || v.wait > patience
 	v.close = slices.ContainsFunc(r.stops, func(at time.Time) bool { return p.at.Sub(at).Abs() <= closeness })
 	return v

@@ -29,8 +29,11 @@ type Tally struct {
 	Jobs int
 	// Interrupted are those that ran when their dyno got TERM, or were interrupted later.
 	Interrupted int
-	// Lost have not ended, and Twice have ended twice, or started again without an interruption.
-	Lost, Twice int
+	// Lost have not ended.
+	Lost int
+	// Twice were started again although they were not interrupted. One that was may still have ended:
+	// Sidekiq puts it back before it interrupts it.
+	Twice int
 	// Unserved have waited too long for their start.
 	Unserved int
 	// Close were pushed within 100 ms of the arrival of a stop.

@@ -44,7 +44,8 @@ func afterHeartbeat(ctx context.Context, l *lane) error {
 	}
 	select {
 	case <-l.next(heartbeat):
-	case <-over:
+	case <-over: // there is none: about when it would have been
+		return sleepUntil(ctx, time.Now().Add(rand.N(l.Worker.Beat)))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
