@@ -16,8 +16,11 @@ import (
 // reconciles the object; the workqueue never lets two do that at once.
 type memory struct {
 	uid types.UID
-	// status is what was last written, until the cache is known to have it.
-	status *v1.QueueScalerStatus
+	// finalized is the version of the object that the finalizer was added to.
+	finalized string
+	// status is what was last written, until the cache has the version of the object that this made.
+	status  *v1.QueueScalerStatus
+	version string
 	// unwritten is what has not been written yet; nil if all was.
 	unwritten *v1.QueueScalerStatus
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -114,10 +113,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if isDeleted(object) {
 		return r.finalize(ctx, r.newScope(object))
 	}
-	if err := r.ensureFinalizer(ctx, object); err != nil {
+	s := r.newScope(object)
+	if err := r.ensureFinalizer(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
-	s := r.newScope(object)
 	r.observeQueue(ctx, s)
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
@@ -148,12 +147,18 @@ func (s *scope) reportLater(wait time.Duration) ctrl.Result {
 	return ctrl.Result{RequeueAfter: wait, Priority: ptr.To(0)}
 }
 
-func (r *Reconciler) ensureFinalizer(ctx context.Context, object *v1.QueueScaler) error {
-	before := object.DeepCopy()
-	if !controllerutil.AddFinalizer(object, v1.Finalizer) {
+// ensureFinalizer writes the finalizer, and not again while the cache shows the version before that.
+func (r *Reconciler) ensureFinalizer(ctx context.Context, s *scope) error {
+	if s.memory.finalized == s.object.ResourceVersion || controllerutil.ContainsFinalizer(s.object, v1.Finalizer) {
 		return nil
 	}
-	return r.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	object := s.object.DeepCopy()
+	controllerutil.AddFinalizer(object, v1.Finalizer)
+	if err := r.Patch(ctx, object, client.MergeFromWithOptions(s.object, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	s.memory.finalized = s.object.ResourceVersion
+	return nil
 }
 
 // forget drops all that is kept for an object that is gone.
@@ -193,8 +198,8 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 	memory := r.memories.get(name, object)
 	switch {
 	case memory.status == nil:
-	case equality.Semantic.DeepEqual(*memory.status, object.Status):
-		memory.status = nil // the cache has it: with many objects a copy of each is a lot of memory
+	case memory.version == object.ResourceVersion:
+		memory.status = nil // with many objects a copy of each is a lot of memory
 	default:
 		object.Status = *memory.status.DeepCopy() // the cache lags behind
 	}

@@ -47,7 +47,7 @@ func (r *Reconciler) persist(ctx context.Context, s *scope) error {
 	if err := r.Status().Patch(ctx, s.object, client.MergeFrom(s.before)); err != nil {
 		return err
 	}
-	s.memory.status, s.memory.unwritten = written, nil
+	s.memory.status, s.memory.unwritten, s.memory.version = written, nil, s.object.ResourceVersion
 	s.object.Status = *written.DeepCopy()
 	s.before = s.object.DeepCopy()
 	return nil

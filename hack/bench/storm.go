@@ -28,6 +28,7 @@ type storm struct {
 	asleep           time.Duration // from the last job's end
 	cpu              map[string]time.Duration
 	memory           float64
+	requests         float64 // to the API server, until the last status
 }
 
 // measureStorm fills all queues at once, and empties them.
@@ -42,7 +43,6 @@ func measureStorm(ctx context.Context, w *world, out *report) (err error) {
 	if err := s.wakeAll(ctx, w); err != nil {
 		return err
 	}
-	_, s.memory = memoryOf(w.operator.pid)
 	if err := s.sleepAll(ctx, w); err != nil {
 		return err
 	}
@@ -54,6 +54,10 @@ func measureStorm(ctx context.Context, w *world, out *report) (err error) {
 func (s *storm) wakeAll(ctx context.Context, w *world) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, stormPatience, fmt.Errorf("not all are awake within %s", stormPatience))
 	defer cancel()
+	before, err := w.scrape(ctx)
+	if err != nil {
+		return err
+	}
 	meter, err := newMeter(w.busyProcesses())
 	if err != nil {
 		return err
@@ -84,8 +88,16 @@ func (s *storm) wakeAll(ctx context.Context, w *world) error {
 	}
 	_, s.answered = w.recorder.starts(began)
 	s.told = at.Sub(began)
-	s.cpu, err = meter.used()
-	return err
+	if s.cpu, err = meter.used(); err != nil {
+		return err
+	}
+	_, s.memory = memoryOf(w.operator.pid)
+	after, err := w.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	s.requests = after.totals["rest_client_requests_total"] - before.totals["rest_client_requests_total"]
+	return nil
 }
 
 // isAwake says whether the status tells of the dynos, and of a start since.
@@ -147,6 +159,7 @@ func (s *storm) report(out *report) {
 		rows = append(rows, []string{"CPU time until then: " + name, seconds(s.cpu[name])})
 	}
 	rows = append(rows,
+		[]string{"API server requests until then, for each QueueScaler", figure(s.requests / float64(s.scalers))},
 		[]string{"Memory of the operator, at most", megabytes(s.memory)},
 		[]string{"All asleep again, after the jobs are gone", seconds(s.asleep)},
 		[]string{"Start of the operator until all are ready", seconds(s.ready)})

@@ -227,13 +227,16 @@ func (w *world) logFile() string { return filepath.Join(w.dir, "operator.log") }
 
 // explain adds what the operator last said to an error that may be its own.
 func (w *world) explain(ctx context.Context, err error) error {
-	const most = 15
+	const most, longest = 15, 300 // errors come with stack traces
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(err, cause)
 	}
 	content, _ := os.ReadFile(w.logFile())
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	lines = lines[max(0, len(lines)-most):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), longest)]
+	}
 	return fmt.Errorf("%w\nthe operator's last lines:\n%s", err, cmp.Or(strings.Join(lines, "\n"), "(none)"))
 }
 

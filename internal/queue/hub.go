@@ -41,7 +41,7 @@ type owner struct {
 	hints   hints
 	changed Changed
 	next    time.Time       // when to read again
-	early   time.Time       // from when on to read if others are read anyway
+	early   time.Time       // from when on to read if others are polled
 	waiting []chan struct{} // closed when a read that began after they came is done
 }
 
@@ -203,14 +203,19 @@ func (h *Hub) run(ctx context.Context) {
 	}
 }
 
-// dueLooks begins a look for every owner that is due, or nearly: what is read together costs less.
+// dueLooks begins a look for every owner that somebody waits for, or that a push was for. If one is to
+// be polled, those go along whose turn is not far: what is read together costs less.
 func (h *Hub) dueLooks(now time.Time) []*look {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	polling := false
+	for _, owner := range h.owners {
+		polling = polling || !owner.next.After(now)
+	}
 	var looks []*look
 	for _, owner := range h.owners {
 		hinted := owner.hints.due(now)
-		if len(owner.waiting) == 0 && owner.early.After(now) && !hinted {
+		if len(owner.waiting) == 0 && !hinted && (!polling || owner.early.After(now)) {
 			continue
 		}
 		l := &look{owner: owner, waited: owner.waiting, hinted: hinted, result: Observation{Start: now}}
@@ -239,7 +244,11 @@ func (h *Hub) takeIn(looks []*look) {
 		}
 		h.heed(l.owner, l.hinted)
 		delay := h.delay(l)
-		l.owner.next, l.owner.early = now.Add(delay), now.Add(delay-delay/8)
+		early := delay / 2
+		if l.broken {
+			early = delay // others must not hurry a retry
+		}
+		l.owner.next, l.owner.early = now.Add(delay), now.Add(early)
 		if changed, wake := matters(last, l.owner.tracker.snapshot); changed && h.owners[l.owner.id] == l.owner {
 			tell = append(tell, func() { l.owner.changed(wake) })
 		}

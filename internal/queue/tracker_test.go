@@ -55,6 +55,8 @@ func TestTracker(t *testing.T) {
 		"another process came":      {[]Observation{at(1, heard("a", 1)), at(11, heard("a", 1), heard("b", 0))}, 1, 31, true},
 		"not heard since":           {[]Observation{at(1, heard("a", 1)), at(6, heard("a", 6))}, 1, 31, false},
 		"heard at that very moment": {[]Observation{at(1, heard("a", 1)), at(11.5, heard("a", 10))}, 1, 31, false},
+		"heard, counted before":     {[]Observation{at(1, heard("a", 1)), at(11, heard("a", 9))}, 1, 31, false},
+		"heard, counted since":      {[]Observation{at(1, heard("a", 1)), at(11, heard("a", 8.4))}, 1, 31, true},
 		"heard since":               {[]Observation{at(1, heard("a", 1)), at(11, heard("a", 5))}, 1, 31, true},
 		"only one heard since":      {[]Observation{at(1, heard("a", 1), heard("b", 1)), at(11, heard("a", 5), heard("b", 11))}, 1, 31, false},
 		"heard since, but long ago": {[]Observation{at(1, heard("a", 1)), at(40, heard("a", 31))}, 1, 31, false},
