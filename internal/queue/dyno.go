@@ -17,8 +17,8 @@ var cedar = regexp.MustCompile(`^\.[1-9][0-9]*$`)
 func dynoOf(identity, processType string) string {
 	dyno, _, _ := strings.Cut(identity, ":")
 	rest, ok := strings.CutPrefix(dyno, processType)
-	if !ok || processType == "" || !(cedar.MatchString(rest) || fir.MatchString(rest)) {
-		return ""
+	if ok && processType != "" && (cedar.MatchString(rest) || fir.MatchString(rest)) {
+		return dyno
 	}
-	return dyno
+	return ""
 }

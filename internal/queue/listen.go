@@ -58,13 +58,13 @@ func (e Endpoint) listen(ctx context.Context, prefixes []string, to listener) er
 	defer close(l.broken)
 	defer context.AfterFunc(ctx, l.end)()
 	// The first reply is to SUBSCRIBE: go-redis sends it after OnConnect has armed the connection.
-	if _, err := l.receive(ctx); err != nil {
+	if err := l.receive(ctx); err != nil {
 		return err
 	}
 	to.armed(l.barrier)
 	go l.keepAlive(ctx)
 	for {
-		if _, err := l.receive(ctx); err != nil {
+		if err := l.receive(ctx); err != nil {
 			return err
 		}
 	}
@@ -108,15 +108,15 @@ func (l *listening) end() { _ = l.pubsub.Close() }
 // receive waits for a reply. One without a deadline, since go-redis would lose its place in the
 // stream if a deadline passed amid a push. An error reply is a sign of life like any other: a user
 // that may not SUBSCRIBE or PING is pushed to all the same.
-func (l *listening) receive(ctx context.Context) (any, error) {
+func (l *listening) receive(ctx context.Context) error {
 	message, err := l.pubsub.Receive(ctx)
 	if err != nil && !isReply(err) {
-		return nil, err
+		return err
 	}
 	if _, ok := message.(*redis.Subscription); !ok {
 		l.answered()
 	}
-	return message, nil
+	return nil
 }
 
 func (l *listening) answered() {
