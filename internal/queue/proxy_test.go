@@ -11,10 +11,10 @@ import (
 // proxy stands between a Hub and a server, as a bad network does.
 type proxy struct {
 	listener net.Listener
-	server   string
 
-	mu    sync.Mutex
-	links []*link
+	mu     sync.Mutex
+	server string
+	links  []*link
 	// deaf has new connections lose every push on the way to the client.
 	deaf bool
 }
@@ -50,7 +50,10 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.server)
+		p.mu.Lock()
+		address := p.server
+		p.mu.Unlock()
+		server, err := net.Dial("tcp", address)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -79,6 +82,13 @@ func (p *proxy) blackHole() {
 		defer l.mu.Unlock()
 		l.dropped = true
 	})
+}
+
+// leadTo has new connections end somewhere else.
+func (p *proxy) leadTo(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
 }
 
 func (p *proxy) setDeaf(deaf bool) {

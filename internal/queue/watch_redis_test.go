@@ -171,15 +171,13 @@ func TestOtherData(t *testing.T) {
 	proxy := startProxy(t, server.Addr())
 	w := startWatching(t, proxy.url(), two)
 	w.armed(t)
-	proxy.server = "127.0.0.1:1" // nobody there until the data are in
+	proxy.leadTo("127.0.0.1:1") // nobody there until the data are in
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.await(t, "gone", func(s Snapshot) bool { return !s.Known() || !s.Pushed })
 	enqueue(t, clientOf(t, server.URL()))
-	proxy.mu.Lock()
-	proxy.server = server.Addr()
-	proxy.mu.Unlock()
+	proxy.leadTo(server.Addr())
 	w.woken(t)
 }
 

@@ -275,7 +275,9 @@ func TestRefusedWatch(t *testing.T) {
 		if fake.count() < 4 {
 			t.Errorf("%d reads", fake.count())
 		}
+		fake.mu.Lock()
 		fake.refuses, fake.arms = nil, true
+		fake.mu.Unlock()
 		pass(refusedPeriod * 11 / 10)
 		if s := hub.Snapshot("a"); fake.listens != 2 || !s.Pushed || s.NotPushed != "" {
 			t.Errorf("%d connections, %+v", fake.listens, s)
