@@ -137,11 +137,10 @@ func TestAnnotations(t *testing.T) {
 // TestWakeUntilEnds has workers that were only kept for an annotation go.
 func TestWakeUntilEnds(t *testing.T) {
 	e := newEnv(t, simulator.Process{Type: "worker"})
-	e.create(plainList, func(s *v1.QueueScaler) {
-		annotated(v1.AnnotationWakeUntil, time.Now().Add(15*time.Second).Format(time.RFC3339))(s)
-	})
+	e.create(plainList, annotated(v1.AnnotationWakeUntil, "2999-01-01T00:00:00Z"))
 	e.awaitQuantity(2)
 	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonWakeRequested)
+	e.patch("scaler", annotated(v1.AnnotationWakeUntil, time.Now().Add(3*time.Second).Format(time.RFC3339)))
 	e.awaitQuantity(0)
 	e.awaitReadyWith("scaler", 0)
 }

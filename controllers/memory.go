@@ -75,6 +75,8 @@ type memory struct {
 	// heardBefore are the processes heard until then.
 	startedAt   time.Time
 	heardBefore map[string]bool
+	// workerStart is how long that took the last time; 0 if it was not seen yet.
+	workerStart time.Duration
 
 	// quieted is when each process was last told to take no more jobs, in the drain that is going on.
 	quieted map[string]time.Time

@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
@@ -11,34 +13,17 @@ import (
 )
 
 var (
-	perObject = []string{"namespace", "name"}
-
-	depthGauge    = gauge("queue_depth", "Jobs waiting.")
-	inFlightGauge = gauge("queue_in_flight", "Jobs taken and not finished, as far as Redis shows them.")
-	latencyGauge  = gauge("queue_latency_seconds", "Age of the oldest waiting job.")
-	liveGauge     = gauge("worker_processes", "Worker processes with a fresh heartbeat.")
-	quantityGauge = gauge("quantity", "Dynos, as Heroku last answered.")
-	desiredGauge  = gauge("desired_quantity", "Dynos wanted.")
-	pushedGauge   = gauge("queue_pushed", "1 if Redis pushes the queue's changes, 0 if it is only polled.")
-	drainingGauge = gauge("draining", "1 while workers that were told to take no more jobs have not been stopped.")
-	// workerStartGauge is set once for each start of the dynos.
-	workerStartGauge = gauge("worker_start_seconds", "Time from the last start of the dynos to the first heartbeat of a new worker process.")
-	gauges           = []*prometheus.GaugeVec{depthGauge, inFlightGauge, latencyGauge, liveGauge, quantityGauge, desiredGauge,
-		pushedGauge, drainingGauge, workerStartGauge}
-
 	decisionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "queuescaler", Name: "decisions_total", Help: "Decisions taken, by reason.",
-	}, append(perObject, "reason"))
+	}, []string{"reason"})
 	herokuRequestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "queuescaler", Name: "heroku_requests_total", Help: "Requests to Heroku's API; code 0 is no answer.",
 	}, []string{"method", "code"})
+	perObject = &objectMetrics{byName: map[types.NamespacedName]measurement{}}
 )
 
 func init() {
-	for _, collector := range gauges {
-		metrics.Registry.MustRegister(collector)
-	}
-	metrics.Registry.MustRegister(decisionsTotal, herokuRequestsTotal,
+	metrics.Registry.MustRegister(perObject, decisionsTotal, herokuRequestsTotal,
 		redisCounter("reads_total", "Reads of queues, each of all that is due on one Redis.", func(c queue.Counters) int64 { return c.Reads }),
 		redisCounter("commands_total", "Commands sent to Redis in them.", func(c queue.Counters) int64 { return c.Commands }),
 		redisCounter("pushes_total", "Messages in which Redis told of changes.", func(c queue.Counters) int64 { return c.Pushes }))
@@ -49,31 +34,57 @@ func redisCounter(name, help string, value func(queue.Counters) int64) prometheu
 		func() float64 { return float64(value(queue.Count())) })
 }
 
-func gauge(name, help string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "queuescaler", Name: name, Help: help}, perObject)
+func countHerokuRequest(method string, status int) {
+	herokuRequestsTotal.WithLabelValues(method, strconv.Itoa(status)).Inc()
 }
 
-// measure brings the object's metrics up to date. What is not known has no value.
-func (s *scope) measure() {
-	labels := []string{s.name.Namespace, s.name.Name}
-	set := func(gauge *prometheus.GaugeVec, known bool, value func() float64) {
-		if known {
-			gauge.WithLabelValues(labels...).Set(value())
-		} else {
-			gauge.DeleteLabelValues(labels...)
-		}
+// measurement is what the metrics of one object tell. What is not known has no value.
+type measurement struct {
+	queueKnown, heartbeats, pushed bool
+	depth, inFlight                int64
+	latency                        time.Duration
+	live                           int
+	draining                       bool
+	quantity, desired              *int
+	workerStart                    time.Duration // 0 for none yet
+}
+
+// objectGauge is one metric that every object has.
+type objectGauge struct {
+	desc *prometheus.Desc
+	read func(measurement) (value float64, known bool)
+}
+
+func newObjectGauge(name, help string, read func(measurement) (float64, bool)) objectGauge {
+	return objectGauge{prometheus.NewDesc("queuescaler_"+name, help, []string{"namespace", "name"}, nil), read}
+}
+
+var objectGauges = []objectGauge{
+	newObjectGauge("queue_depth", "Jobs waiting.",
+		func(m measurement) (float64, bool) { return float64(m.depth), m.queueKnown }),
+	newObjectGauge("queue_in_flight", "Jobs taken and not finished, as far as Redis shows them.",
+		func(m measurement) (float64, bool) { return float64(m.inFlight), m.queueKnown }),
+	newObjectGauge("queue_latency_seconds", "Age of the oldest waiting job.",
+		func(m measurement) (float64, bool) { return m.latency.Seconds(), m.queueKnown }),
+	newObjectGauge("worker_processes", "Worker processes with a fresh heartbeat.",
+		func(m measurement) (float64, bool) { return float64(m.live), m.queueKnown && m.heartbeats }),
+	newObjectGauge("queue_pushed", "1 if Redis pushes the queue's changes, 0 if it is only polled.",
+		func(m measurement) (float64, bool) { return oneIf(m.pushed), m.queueKnown }),
+	newObjectGauge("draining", "1 while workers that were told to take no more jobs have not been stopped.",
+		func(m measurement) (float64, bool) { return oneIf(m.draining), true }),
+	newObjectGauge("quantity", "Dynos, as Heroku last answered.",
+		func(m measurement) (float64, bool) { return valueOf(m.quantity) }),
+	newObjectGauge("desired_quantity", "Dynos wanted.",
+		func(m measurement) (float64, bool) { return valueOf(m.desired) }),
+	newObjectGauge("worker_start_seconds", "Time from the last start of the dynos to the first heartbeat of a new worker process.",
+		func(m measurement) (float64, bool) { return m.workerStart.Seconds(), m.workerStart > 0 }),
+}
+
+func valueOf(quantity *int) (float64, bool) {
+	if quantity == nil {
+		return 0, false
 	}
-	queueKnown := s.queueProblem == nil && s.snapshot.Known()
-	set(depthGauge, queueKnown, func() float64 { return float64(s.snapshot.Depth) })
-	set(inFlightGauge, queueKnown, func() float64 { return float64(s.snapshot.InFlight) })
-	set(latencyGauge, queueKnown, func() float64 { return s.snapshot.Latency.Seconds() })
-	set(liveGauge, queueKnown && s.snapshot.Heartbeats, func() float64 { return float64(s.snapshot.Live()) })
-	set(pushedGauge, queueKnown, func() float64 { return oneIf(s.snapshot.Pushed) })
-	set(drainingGauge, true, func() float64 { return oneIf(s.draining()) })
-	quantity := s.memory.quantity
-	set(quantityGauge, quantity != nil && !s.memory.uncertain, func() float64 { return float64(*quantity) })
-	set(desiredGauge, s.decision.Desired != nil, func() float64 { return float64(*s.decision.Desired) })
-	decisionsTotal.WithLabelValues(append(labels, string(s.decision.Reason))...).Inc()
+	return float64(*quantity), true
 }
 
 func oneIf(is bool) float64 {
@@ -83,13 +94,62 @@ func oneIf(is bool) float64 {
 	return 0
 }
 
-func dropMetrics(name types.NamespacedName) {
-	for _, gauge := range gauges {
-		gauge.DeleteLabelValues(name.Namespace, name.Name)
-	}
-	decisionsTotal.DeletePartialMatch(prometheus.Labels{"namespace": name.Namespace, "name": name.Name})
+// objectMetrics holds one measurement of every object and makes metrics of them when they are asked
+// for: vectors of client_golang take kilobytes for each object.
+type objectMetrics struct {
+	mu     sync.Mutex
+	byName map[types.NamespacedName]measurement
 }
 
-func countHerokuRequest(method string, status int) {
-	herokuRequestsTotal.WithLabelValues(method, strconv.Itoa(status)).Inc()
+// Describe implements prometheus.Collector.
+func (*objectMetrics) Describe(descs chan<- *prometheus.Desc) {
+	for _, gauge := range objectGauges {
+		descs <- gauge.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (o *objectMetrics) Collect(collected chan<- prometheus.Metric) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, m := range o.byName {
+		for _, gauge := range objectGauges {
+			if value, known := gauge.read(m); known {
+				collected <- prometheus.MustNewConstMetric(gauge.desc, prometheus.GaugeValue, value, name.Namespace, name.Name)
+			}
+		}
+	}
+}
+
+func (o *objectMetrics) put(name types.NamespacedName, m measurement) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.byName[name] = m
+}
+
+func (o *objectMetrics) drop(name types.NamespacedName) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.byName, name)
+}
+
+// measure brings the object's metrics up to date.
+func (s *scope) measure() {
+	m := measurement{
+		queueKnown:  s.queueProblem == nil && s.snapshot.Known(),
+		heartbeats:  s.snapshot.Heartbeats,
+		pushed:      s.snapshot.Pushed,
+		depth:       s.snapshot.Depth,
+		inFlight:    s.snapshot.InFlight,
+		latency:     s.snapshot.Latency,
+		live:        s.snapshot.Live(),
+		draining:    s.draining(),
+		desired:     s.decision.Desired,
+		workerStart: s.memory.workerStart,
+	}
+	if !s.memory.uncertain {
+		m.quantity = s.memory.quantity
+	}
+	perObject.put(s.name, m)
+	decisionsTotal.WithLabelValues(string(s.decision.Reason)).Inc()
 }

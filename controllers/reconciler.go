@@ -172,7 +172,7 @@ func (r *Reconciler) forget(name client.ObjectKey) {
 	for _, other := range r.claims.drop(name) {
 		r.wakeups.enqueue(other, false)
 	}
-	dropMetrics(name)
+	perObject.drop(name)
 }
 
 // scope is one reconcile of one object.

@@ -30,7 +30,7 @@ func (s *scope) noteWorkerStart() {
 		}
 		took := heard.Sub(m.startedAt)
 		s.object.Status.WorkerStartSeconds = ptr.To(int32(math.Ceil(took.Seconds()))) //nolint:gosec // a boot takes seconds
-		workerStartGauge.WithLabelValues(s.name.Namespace, s.name.Name).Set(took.Seconds())
+		m.workerStart = took
 		m.startedAt, m.heardBefore = time.Time{}, nil
 		return
 	}

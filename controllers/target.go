@@ -45,11 +45,11 @@ func (c claimant) olderThan(other claimant) bool {
 type claims struct {
 	mu     sync.Mutex
 	wanted map[types.NamespacedName]targetKey
-	by     map[types.NamespacedName]claimant
+	by     map[targetKey]map[types.NamespacedName]claimant
 }
 
 func newClaims() *claims {
-	return &claims{wanted: map[types.NamespacedName]targetKey{}, by: map[types.NamespacedName]claimant{}}
+	return &claims{wanted: map[types.NamespacedName]targetKey{}, by: map[targetKey]map[types.NamespacedName]claimant{}}
 }
 
 // put notes what an object wants. It returns all who want the same, and those who wanted what it
@@ -57,12 +57,16 @@ func newClaims() *claims {
 func (c *claims) put(who claimant, target targetKey) (rivals []claimant, freed []types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before, ok := c.wanted[who.name]; ok && before != target {
-		freed = c.others(who.name, before)
+	if c.wanted[who.name] != target {
+		freed = c.end(who.name)
 	}
-	c.wanted[who.name], c.by[who.name] = target, who
+	c.wanted[who.name] = target
+	if c.by[target] == nil {
+		c.by[target] = map[types.NamespacedName]claimant{}
+	}
+	c.by[target][who.name] = who
 	for _, name := range c.others(who.name, target) {
-		rivals = append(rivals, c.by[name])
+		rivals = append(rivals, c.by[target][name])
 	}
 	return rivals, freed
 }
@@ -71,12 +75,20 @@ func (c *claims) put(who claimant, target targetKey) (rivals []claimant, freed [
 func (c *claims) drop(name types.NamespacedName) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.end(name)
+}
+
+// end does what drop does, with the lock held.
+func (c *claims) end(name types.NamespacedName) []types.NamespacedName {
 	target, ok := c.wanted[name]
 	if !ok {
 		return nil
 	}
 	delete(c.wanted, name)
-	delete(c.by, name)
+	delete(c.by[target], name)
+	if len(c.by[target]) == 0 {
+		delete(c.by, target)
+	}
 	return c.others(name, target)
 }
 
@@ -90,8 +102,8 @@ func (c *claims) left(name types.NamespacedName, target targetKey) bool {
 
 func (c *claims) others(name types.NamespacedName, target targetKey) []types.NamespacedName {
 	var others []types.NamespacedName
-	for other, wanted := range c.wanted {
-		if other != name && wanted == target {
+	for other := range c.by[target] {
+		if other != name {
 			others = append(others, other)
 		}
 	}

@@ -30,6 +30,7 @@ type settings struct {
 	namespaces              string
 	metricsAddress          string
 	probeAddress            string
+	pprofAddress            string
 	leaderElect             bool
 	leaderElectionNamespace string
 	controller              controllers.Options
@@ -48,6 +49,7 @@ func parse() settings {
 	flag.StringVar(&s.namespaces, "namespaces", ownNamespaces(), "namespaces to watch, separated by commas; empty for all, which needs a ClusterRole; by default $WATCH_NAMESPACES, else $POD_NAMESPACE")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	flag.StringVar(&s.pprofAddress, "pprof-bind-address", "0", "address of /debug/pprof, for profiles of the operator itself; 0 for none")
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
@@ -108,6 +110,7 @@ func (s settings) manager() ctrl.Options {
 		Cache:                   cache.Options{DefaultNamespaces: watched(s.namespaces), DefaultTransform: cache.TransformStripManagedFields()},
 		Metrics:                 metricsserver.Options{BindAddress: s.metricsAddress},
 		HealthProbeBindAddress:  s.probeAddress,
+		PprofBindAddress:        s.pprofAddress,
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        "queuescaler.dev",
 		LeaderElectionNamespace: s.leaderElectionNamespace,

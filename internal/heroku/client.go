@@ -23,6 +23,9 @@ const (
 	// before it is checked, and how long the check may take. Without it, a
 	// connection that died silently fails one call after the other.
 	pingAfter = 5 * time.Second
+	// maxConnections is how many connections are kept for the next call, where HTTP/2 does not let one
+	// carry all: with net/http's two, a burst of calls would dial anew for most of them.
+	maxConnections = 64
 )
 
 // Options configures a [Client]. Only Token is needed.
@@ -81,6 +84,7 @@ func newTransport() http.RoundTripper {
 		base = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
 	own := base.Clone()
+	own.MaxIdleConnsPerHost = maxConnections // all connections go to the one host
 	own.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
 	return own
 }
