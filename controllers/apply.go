@@ -48,7 +48,7 @@ func (s *scope) mayWake() bool {
 
 func (s *scope) wantsStop() bool {
 	desired, quantity := s.decision.Desired, s.memory.quantity
-	return desired != nil && quantity != nil && *desired < *quantity && !s.memory.uncertain && s.formationProblem == nil
+	return desired != nil && quantity != nil && *desired < *quantity && !s.memory.uncertain && s.formationProblem == nil && !s.leavesDrift()
 }
 
 // wantsStart says whether the PATCH of a start has to go out: more dynos are wanted than are known
@@ -56,7 +56,7 @@ func (s *scope) wantsStop() bool {
 func (s *scope) wantsStart() bool {
 	desired, quantity := s.decision.Desired, s.memory.quantity
 	switch {
-	case desired == nil || quantity == nil || !s.decision.Reason.Active():
+	case desired == nil || quantity == nil || !s.decision.Reason.Active() || s.leavesDrift():
 		return false
 	case *desired > *quantity:
 		return true
@@ -122,13 +122,14 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	defer cancel()
 	m, wanted, before := s.memory, *s.decision.Desired, *s.memory.quantity
 	reason := s.decision.Reason
-	formation, err := m.client.Scale(ctx, m.target.AppID, m.target.ProcessType, wanted)
+	formation, err := m.client.Scale(ctx, s.scaling(m.target, wanted))
 	if err != nil {
 		s.scaleFailed(err)
 		return
 	}
 	m.know(formation, s.now)
-	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
+	m.drift.corrected(s.now)
+	r.planDrift(s)
 	s.noteScaling(wanted)
 	switch {
 	case formation.Quantity == 0:
@@ -148,6 +149,21 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 		m.retries.failed(s.formationProblem, s.now)
 	}
 	r.tellScaled(ctx, s, reason, before, formation.Quantity)
+}
+
+// scaling is the change of a target to a quantity.
+func (s *scope) scaling(target *v1.Target, quantity int) heroku.Scaling {
+	scaling := heroku.Scaling{
+		App: target.AppID, ProcessType: target.ProcessType, Quantity: quantity,
+		Priority: heroku.Wake, Alone: s.draining(),
+	}
+	switch {
+	case quantity == 0:
+		scaling.Priority = heroku.Sleep
+	case s.memory.quantity != nil && *s.memory.quantity == 0 && !s.memory.uncertain:
+		scaling.Size = s.object.Spec.Heroku.DynoSize
+	}
+	return scaling
 }
 
 // tellScaled logs a change of the quantity and makes an event of it. The reason is the event's

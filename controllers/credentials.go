@@ -16,20 +16,18 @@ import (
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
-	"github.com/queuescaler/queuescaler/internal/queue"
 )
 
-// apiKey is a Heroku API token, which does not print.
-type apiKey struct{ queue.Secret }
-
-func newHerokuClient(url string, key apiKey) *heroku.Client {
+func newAccounts(o Options) *heroku.Accounts {
 	logger := ctrl.Log.WithName("heroku")
-	return heroku.NewClient(heroku.Options{
-		BaseURL:   url,
-		Token:     string(key.Secret),
-		UserAgent: "queuescaler",
-		Observe:   countHerokuRequest,
-		Warn:      func(message string) { logger.Info("Heroku warns", "warning", message) },
+	return heroku.NewAccounts(heroku.AccountOptions{
+		Options: heroku.Options{
+			BaseURL:   o.HerokuURL,
+			UserAgent: "queuescaler",
+			Observe:   countHerokuRequest,
+			Warn:      func(message string) { logger.Info("Heroku warns", "warning", message) },
+		},
+		Reserve: o.HerokuReserve,
 	})
 }
 

@@ -34,6 +34,7 @@ func (s *scope) decide() {
 
 		WindowsDoubtful: windowsProblem != nil,
 	})
+	s.memory.drift.edge(s.decision.Reason.Active())
 	if !s.decision.Reason.Active() {
 		s.memory.confirmed = false
 	}

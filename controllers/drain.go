@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 	"github.com/queuescaler/queuescaler/internal/scaling"
 )
@@ -199,12 +200,12 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *
 		return &problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
 	}
 	client := s.memory.client
-	formation, err := client.Formation(ctx, target.AppID, target.ProcessType)
+	formation, err := client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity > 0 {
-		_, err = client.Scale(ctx, target.AppID, target.ProcessType, 0)
+		_, err = client.Scale(ctx, s.scaling(target, 0))
 	}
 	if err == nil {
-		_, err = client.Scale(ctx, target.AppID, target.ProcessType, max(formation.Quantity, s.activeQuantity()))
+		_, err = client.Scale(ctx, s.scaling(target, max(formation.Quantity, s.activeQuantity())))
 	}
 	if err != nil && !isGone(err) {
 		return s.ofHeroku(err)

@@ -59,13 +59,15 @@ func (s *scope) ofHeroku(err error) *problem {
 	case heroku.ProcessTypeNotFound:
 		p.reason, p.class = v1.ReasonProcessTypeNotFound, missing
 		p.message = fmt.Sprintf("app %q has no process type %q: check spec.heroku.processType and the app's Procfile", spec.App, spec.ProcessType)
+	case heroku.ConfigVarNotFound:
+		p.reason, p.class = v1.ReasonConfigVarMissing, missing
 	case heroku.AboveLimit:
 		p.reason, p.class = v1.ReasonQuantityLimited, settled
 	case heroku.Invalid:
 		p.reason, p.class = v1.ReasonHerokuRefused, settled
 	case heroku.RateLimited:
 		p.reason, p.class = v1.ReasonRateLimited, limited
-		p.message = "the Heroku account has used up its API rate limit; it refills at about 75 requests a minute"
+		p.message = "the Heroku account has little or nothing left of its API rate limit: starts go first, then stops, then the rest; it refills at about 75 requests a minute"
 	default:
 		p.reason = v1.ReasonHerokuUnavailable
 		p.message = "Heroku's API cannot be used now: " + known.Message
@@ -113,6 +115,9 @@ type retries struct {
 const (
 	// longestWake bounds the wait of a start: nobody may wait long for a worker.
 	longestWake = 5 * time.Second
+	// limitedWake is the wait of a start for which the rate budget has nothing left: whether it has is
+	// mostly known without asking Heroku.
+	limitedWake = 2 * time.Second
 	// longestRest bounds the wait of a stop or a drift read.
 	longestRest = 5 * time.Minute
 	// settledRest is the wait after an error that somebody must cure. What they change (the Secret,
@@ -130,7 +135,7 @@ func (r *retries) failed(p *problem, now time.Time) {
 	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
 	switch p.class {
 	case limited:
-		rest = max(rest, 30*time.Second)
+		rest, wake = max(rest, 30*time.Second), limitedWake
 	case missing:
 		rest, wake = missingRest, missingRest
 	case settled:

@@ -32,6 +32,9 @@ type memory struct {
 	app, processType string
 	target           *v1.Target
 
+	// configVar is where the Redis URL comes from, if not from a Secret.
+	configVar configVar
+
 	// claimed is the target for which no rival was found.
 	claimed targetKey
 
@@ -42,6 +45,7 @@ type memory struct {
 	readAt    time.Time
 	// nextDrift is when to read the formation again although nothing asks for it.
 	nextDrift time.Time
+	drift     drift
 	// confirmed says that Heroku's answer, or the workers' own heartbeats, vouched for the quantity
 	// since the queue became active.
 	confirmed bool

@@ -1,14 +1,17 @@
 package controllers
 
 import (
+	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 )
 
@@ -19,11 +22,12 @@ var (
 	herokuRequestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "queuescaler", Name: "heroku_requests_total", Help: "Requests to Heroku's API; code 0 is no answer.",
 	}, []string{"method", "code"})
-	perObject = &objectMetrics{byName: map[types.NamespacedName]measurement{}}
+	perObject  = &objectMetrics{byName: map[types.NamespacedName]measurement{}}
+	perAccount = &accountMetrics{}
 )
 
 func init() {
-	metrics.Registry.MustRegister(perObject, decisionsTotal, herokuRequestsTotal,
+	metrics.Registry.MustRegister(perObject, perAccount, decisionsTotal, herokuRequestsTotal,
 		redisCounter("reads_total", "Reads of queues, each of all that is due on one Redis.", func(c queue.Counters) int64 { return c.Reads }),
 		redisCounter("commands_total", "Commands sent to Redis in them.", func(c queue.Counters) int64 { return c.Commands }),
 		redisCounter("pushes_total", "Messages in which Redis told of changes.", func(c queue.Counters) int64 { return c.Pushes }))
@@ -152,4 +156,34 @@ func (s *scope) measure() {
 	}
 	perObject.put(s.name, m)
 	decisionsTotal.WithLabelValues(string(s.decision.Reason)).Inc()
+}
+
+// accountMetrics tells what is left of the rate budgets.
+type accountMetrics struct {
+	accounts atomic.Pointer[heroku.Accounts]
+}
+
+var (
+	budgetLeft = prometheus.NewDesc("queuescaler_heroku_ratelimit_remaining",
+		"Requests that the Heroku account should have left. An account that the token may not ask for is named after a digest of the token.", []string{"account"}, nil)
+	budgetCapacity = prometheus.NewDesc("queuescaler_heroku_ratelimit_capacity",
+		"Requests that the Heroku account has at most.", []string{"account"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (*accountMetrics) Describe(descs chan<- *prometheus.Desc) {
+	descs <- budgetLeft
+	descs <- budgetCapacity
+}
+
+// Collect implements prometheus.Collector.
+func (m *accountMetrics) Collect(collected chan<- prometheus.Metric) {
+	accounts := m.accounts.Load()
+	if accounts == nil {
+		return
+	}
+	for _, state := range accounts.States() {
+		collected <- prometheus.MustNewConstMetric(budgetLeft, prometheus.GaugeValue, math.Floor(state.Left), state.Account)
+		collected <- prometheus.MustNewConstMetric(budgetCapacity, prometheus.GaugeValue, state.Capacity, state.Account)
+	}
 }

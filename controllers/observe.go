@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -11,6 +12,7 @@ import (
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
+	"github.com/queuescaler/queuescaler/internal/secret"
 )
 
 // observeQueue makes a Hub watch the queue and takes what it knows of it. The Hub outlives the
@@ -53,7 +55,7 @@ func (s *scope) takeSnapshot(snapshot queue.Snapshot) {
 
 func (r *Reconciler) endpoint(ctx context.Context, s *scope) (queue.Endpoint, *problem) {
 	redis := s.object.Spec.Redis
-	url, p := r.secrets.value(ctx, s.name.Namespace, *redis.URLFrom.SecretKeyRef, "spec.redis.urlFrom.secretKeyRef")
+	url, p := r.redisURL(ctx, s)
 	if p != nil {
 		return queue.Endpoint{}, p
 	}
@@ -119,8 +121,8 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 		m.quantity, m.target = nil, nil
 	}
 	s.watchUnserved()
-	if r.mustRead(s) {
-		r.readFormation(ctx, s)
+	if must, maxAge := r.mustRead(s); must {
+		r.readFormation(ctx, s, maxAge)
 	}
 	if m.target != nil && s.formationProblem == nil {
 		s.formationProblem = r.adopt(ctx, s)
@@ -142,13 +144,14 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 	if p != nil {
 		return p
 	}
-	client, err := r.accounts.Acquire(s.id(), apiKey{queue.Secret(token)})
+	client, err := r.accounts.Acquire(s.id(), secret.Text(token))
 	if err != nil {
 		return &problem{reason: v1.ReasonInternalError, message: "no client for Heroku; see the operator's log"}
 	}
 	if s.memory.client != client { // a new token is tried at once
 		s.memory.client, s.memory.retries, s.memory.nextDrift = client, retries{}, time.Time{}
 	}
+	client.Identify(ctx)
 	return nil
 }
 
@@ -174,29 +177,39 @@ func (s *scope) unservedForLong() bool {
 }
 
 // mustRead says whether the formation has to be read now: it is not known, work waits and no worker
-// is heard, or somebody else may have changed it since.
-func (r *Reconciler) mustRead(s *scope) bool {
+// is heard, or somebody else may have changed it since. An answer that came to another object of the
+// app does, if it is not older than maxAge.
+func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 	m := s.memory
 	switch {
 	case m.quantity == nil:
-		return !s.now.Before(m.retries.wakeAt)
+		return !s.now.Before(m.retries.wakeAt), adoptionAge
 	case s.now.Before(m.retries.restAt):
-		return false
+		return false, 0
 	case m.uncertain || m.retries.failures > 0:
-		return true
+		return true, 0
+	case !s.staleSince.IsZero():
+		return true, s.now.Sub(s.staleSince)
 	case s.unservedForLong() && (s.now.Sub(m.readAt) >= blindPatience || m.readAt.Before(m.unservedSince.Add(blindPatience))):
-		return true
+		return true, 0
 	}
-	return !s.now.Before(m.nextDrift)
+	return !s.now.Before(m.nextDrift), r.options.DriftPeriod / 2
 }
 
-func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
+// adoptionAge is how old an answer may be that tells of a target for the first time.
+const adoptionAge = 5 * time.Second
+
+func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Duration) {
 	m, spec := s.memory, s.object.Spec.Heroku
 	app := spec.App
 	if m.target != nil {
 		app = m.target.AppID // a renamed app keeps its id
 	}
-	formation, err := m.client.Formation(ctx, app, spec.ProcessType)
+	options := heroku.ReadOptions{Priority: heroku.Drift, MaxAge: maxAge}
+	if s.decision.Reason.Active() {
+		options.Priority = heroku.Wake
+	}
+	formation, err := m.client.Formation(ctx, app, spec.ProcessType, options)
 	if err != nil {
 		s.failed(err)
 		if isGone(err) { // one of the same name may come, with another id
@@ -205,7 +218,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
 		return
 	}
 	m.retries.read()
-	m.nextDrift = s.now.Add(jitter(r.options.DriftPeriod))
+	r.planDrift(s)
 	m.app, m.processType = spec.App, spec.ProcessType
 	m.target = &v1.Target{AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
 	r.noteDrift(s, formation)
@@ -216,12 +229,11 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope) {
 	}
 }
 
-// noteDrift tells of a quantity that somebody else has changed.
-func (r *Reconciler) noteDrift(s *scope, formation heroku.Formation) {
-	if known := s.memory.quantity; known != nil && !s.memory.uncertain && *known != formation.Quantity {
-		r.tell(s, normal, v1.ReasonDrift, "Read", fmt.Sprintf("somebody else changed the quantity of %s from %d to %d",
-			formation.ProcessType, *known, formation.Quantity))
-	}
+// planDrift plans the next read of the formation in search of changes made by others. The jitter only
+// makes it later: all together must not spend more than their share of the rate budget.
+func (r *Reconciler) planDrift(s *scope) {
+	period := s.memory.client.DriftPeriod(r.options.DriftPeriod)
+	s.memory.nextDrift = s.now.Add(period + rand.N(period/5+1))
 }
 
 // lookForCrashes asks Heroku whether dynos crash, when nothing is heard of them.

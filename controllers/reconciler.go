@@ -29,7 +29,9 @@ import (
 type Options struct {
 	// HerokuURL is where the Platform API is; empty for Heroku's own.
 	HerokuURL string
-	// DriftPeriod is the time between two reads of a formation that nobody but a person changes.
+	// HerokuReserve is the share of an account's rate budget, from 0 to 1, that only starts may use.
+	HerokuReserve float64
+	// DriftPeriod is the least time between two reads of a formation that nobody but a person changes.
 	DriftPeriod time.Duration
 	// Workers is the number of objects reconciled side by side.
 	Workers int
@@ -45,7 +47,7 @@ type Reconciler struct {
 	recorder events.EventRecorder
 	secrets  *secrets
 	hubs     *lease.Registry[queue.Endpoint, *queue.Hub]
-	accounts *lease.Registry[apiKey, *heroku.Client]
+	accounts *heroku.Accounts
 	claims   *claims
 	memories *memories
 	wakeups  *wakeups
@@ -60,6 +62,7 @@ type Reconciler struct {
 // SetupWithManager makes a Reconciler and has the manager run it.
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	r := newReconciler(mgr, options)
+	perAccount.accounts.Store(r.accounts)
 	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr)); err != nil {
 		return err
 	}
@@ -87,6 +90,7 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 		claims:   newClaims(),
 		memories: newMemories(),
 		wakeups:  &wakeups{},
+		accounts: newAccounts(options),
 	}
 	if r.clock == nil {
 		r.clock = clock.RealClock{}
@@ -94,15 +98,12 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 	r.hubs = lease.NewRegistry(
 		func(endpoint queue.Endpoint) (*queue.Hub, error) { return queue.NewHub(endpoint), nil },
 		func(hub *queue.Hub) { _ = hub.Close() })
-	r.accounts = lease.NewRegistry(
-		func(key apiKey) (*heroku.Client, error) { return newHerokuClient(options.HerokuURL, key), nil },
-		func(client *heroku.Client) { client.Close() })
 	return r
 }
 
 // Reconcile brings one QueueScaler's formation to where its queue wants it.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	r.wakeups.begin(request.NamespacedName)
+	stale := r.wakeups.begin(request.NamespacedName)
 	object := &v1.QueueScaler{}
 	if err := r.Get(ctx, request.NamespacedName, object); err != nil {
 		if client.IgnoreNotFound(err) == nil {
@@ -114,10 +115,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.finalize(ctx, r.newScope(object))
 	}
 	s := r.newScope(object)
+	s.staleSince = stale
 	if err := r.ensureFinalizer(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
 	r.observeQueue(ctx, s)
+	s.decide() // whether dynos are wanted says how urgent it is to know how many there are
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
 	s.decide()
@@ -188,8 +191,9 @@ type scope struct {
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem
-	specProblem      *problem // of an annotation or a schedule
-	woke             bool     // dynos were started
+	specProblem      *problem  // of an annotation or a schedule
+	woke             bool      // dynos were started
+	staleSince       time.Time // when the app is said to have changed at Heroku; zero for not
 	decision         scaling.Decision
 }
 

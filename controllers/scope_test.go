@@ -262,7 +262,7 @@ func TestForcedRead(t *testing.T) {
 			s.memory.unservedSince, s.memory.readAt = epoch.Add(-test.waited), epoch.Add(-test.read)
 			test.change(s)
 			s.watchUnserved()
-			if got := (&Reconciler{}).mustRead(s); got != test.reads {
+			if got, _ := (&Reconciler{}).mustRead(s); got != test.reads {
 				t.Errorf("must read: %v", got)
 			}
 		})

@@ -133,6 +133,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	if !m.releasingSince.IsZero() {
 		at = append(at, s.now.Add(time.Second))
 	}
+	if m.drift.foreign {
+		at = append(at, m.drift.truceUntil)
+	}
 	for _, t := range at {
 		if t.After(s.now) {
 			next = min(next, t.Sub(s.now))
@@ -198,6 +201,8 @@ func (s *scope) worst() *problem {
 		}
 	}
 	switch {
+	case s.contest() != nil:
+		return s.contest()
 	case s.memory.drainProblem != nil:
 		return s.memory.drainProblem
 	case s.snapshot.Doubt != "":
@@ -268,6 +273,11 @@ func (s *scope) formationCondition() condition {
 		return no(s.formationProblem.reason, "%s", s.formationProblem.message)
 	case m.quantity == nil || m.uncertain:
 		return unknown(v1.ReasonUnknown, "the formation is not known")
+	case s.contest() != nil:
+		return no(v1.ReasonContested, "%s", s.contest().message)
+	case s.leavesDrift() && s.decision.Desired != nil && *s.decision.Desired != *m.quantity:
+		return no(v1.ReasonDrift, "somebody else set %d dynos, not %d; spec.driftPolicy Report leaves them until the queue next falls idle or becomes active",
+			*m.quantity, *s.decision.Desired)
 	case s.activeQuantity() < int(s.object.Spec.ActiveQuantity):
 		return no(v1.ReasonQuantityLimited, "Heroku allows at most %d dynos here", m.limit)
 	case *m.quantity > s.activeQuantity():

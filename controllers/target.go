@@ -292,9 +292,9 @@ func (r *Reconciler) scaleUp(ctx context.Context, s *scope, target *v1.Target) *
 
 // raise scales a target to a quantity, unless it has as many.
 func (s *scope) raise(ctx context.Context, target *v1.Target, quantity int) error {
-	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType)
+	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity < quantity {
-		_, err = s.memory.client.Scale(ctx, target.AppID, target.ProcessType, quantity)
+		_, err = s.memory.client.Scale(ctx, s.scaling(target, quantity))
 	}
 	return err
 }

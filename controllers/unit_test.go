@@ -109,7 +109,7 @@ func TestUnknownFormationIsNeverReady(t *testing.T) {
 	s.memory.retries = retries{failures: 1, last: &problem{reason: v1.ReasonAppNotFound, message: "x", class: missing},
 		restAt: epoch.Add(-time.Second), wakeAt: epoch.Add(time.Second)}
 	r := &Reconciler{}
-	if r.mustRead(s) {
+	if must, _ := r.mustRead(s); must {
 		t.Fatal("it is too early to read")
 	}
 	s.rest()

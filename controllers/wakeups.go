@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -25,6 +26,8 @@ type wakeups struct {
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 	// waking are the objects whose jobs wait, until they are reconciled.
 	waking map[types.NamespacedName]bool
+	// stale are the objects whose app is said to have changed, and when, until they are reconciled.
+	stale map[types.NamespacedName]time.Time
 }
 
 // Start takes the workqueue. Nobody can be waiting yet, since objects are watched only when they
@@ -32,15 +35,29 @@ type wakeups struct {
 func (w *wakeups) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue, w.waking = queue, map[types.NamespacedName]bool{}
+	w.queue, w.waking, w.stale = queue, map[types.NamespacedName]bool{}, map[types.NamespacedName]time.Time{}
 	return nil
 }
 
-// begin notes that an object is reconciled.
-func (w *wakeups) begin(name types.NamespacedName) {
+// begin notes that an object is reconciled, and returns when its app is said to have changed; zero
+// for not.
+func (w *wakeups) begin(name types.NamespacedName) (stale time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	stale = w.stale[name]
 	delete(w.waking, name)
+	delete(w.stale, name)
+	return stale
+}
+
+// reread puts an object into the workqueue whose app has changed at Heroku.
+func (w *wakeups) reread(name types.NamespacedName, now time.Time) {
+	w.mu.Lock()
+	if w.stale != nil {
+		w.stale[name] = now
+	}
+	w.mu.Unlock()
+	w.enqueue(name, false)
 }
 
 // more says whether objects whose jobs wait are still to be reconciled.

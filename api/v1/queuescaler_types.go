@@ -106,6 +106,14 @@ type QueueScalerSpec struct {
 	// +optional
 	Drain DrainSpec `json:"drain,omitzero"`
 
+	// driftPolicy says what becomes of a quantity that somebody else has set (a person, another program):
+	// Enforce makes up for dynos that are missing, and stops those that are too many when the queue is
+	// idle; Report tells of it and leaves the quantity alone until the queue next falls idle or becomes
+	// active.
+	// +kubebuilder:default=Enforce
+	// +optional
+	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+
 	// deletionPolicy says what becomes of the process type when this resource is deleted or names
 	// another target: ScaleUp leaves it with at least activeQuantity dynos, so that no job is left
 	// waiting; Retain leaves it as it is.
@@ -133,11 +141,26 @@ type RedisSpec struct {
 
 // RedisURLSource is where a Redis URL comes from: exactly one field is set.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef)",message="set secretKeyRef: the Secret, and the key in it, that holds the Redis URL"
+// +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.herokuConfigVar)",message="set exactly one of secretKeyRef (the Secret, and the key in it, that holds the Redis URL) and herokuConfigVar (the app's config var that holds it)"
 type RedisURLSource struct {
 	// secretKeyRef names a key of a Secret in this resource's namespace.
 	// +optional
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
+
+	// herokuConfigVar names a config var of the app of spec.heroku. It is read through Heroku's API,
+	// and again when Heroku has rotated it. The token of spec.heroku.apiKeySecretRef needs the scope
+	// read-protected, write-protected or global for this.
+	// +optional
+	HerokuConfigVar *HerokuConfigVar `json:"herokuConfigVar,omitempty"`
+}
+
+// HerokuConfigVar names a config var of a Heroku app.
+type HerokuConfigVar struct {
+	// name of the config var, such as REDIS_URL.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')",message="must be the name of a config var, such as REDIS_URL: letters, digits and '_'"
+	// +required
+	Name string `json:"name"`
 }
 
 // SecretKeyRef names one key of a Secret in the namespace of the resource.
@@ -268,6 +291,13 @@ type HerokuSpec struct {
 	// apiKeySecretRef names a Secret's key with a Heroku API token. Scope write is enough.
 	// +required
 	APIKeySecretRef SecretKeyRef `json:"apiKeySecretRef"`
+
+	// dynoSize is the size of each dyno, such as standard-2x. It is set when dynos are started from
+	// zero, and never while some run, which would restart them.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*$')",message="must be the name of a dyno size, such as standard-2x or performance-m"
+	// +optional
+	DynoSize string `json:"dynoSize,omitempty"`
 }
 
 // ScheduledJobsPolicy says what scheduled and retried jobs do.
@@ -349,6 +379,18 @@ type DrainSpec struct {
 	// +optional
 	ProcessTag string `json:"processTag,omitempty"`
 }
+
+// DriftPolicy says what becomes of a quantity that somebody else has set.
+//
+// +kubebuilder:validation:Enum=Enforce;Report
+type DriftPolicy string
+
+const (
+	// DriftEnforce brings the quantity back to what the queue wants.
+	DriftEnforce DriftPolicy = "Enforce"
+	// DriftReport leaves it until the queue next falls idle or becomes active.
+	DriftReport DriftPolicy = "Report"
+)
 
 // DeletionPolicy says what becomes of the process type when its QueueScaler goes.
 //

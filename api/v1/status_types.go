@@ -181,6 +181,8 @@ const (
 	ReasonWoken            = "Woken"
 	ReasonStopped          = "Stopped"
 	ReasonDrift            = "Drift"
+	ReasonContested        = "Contested"
+	ReasonConfigVarMissing = "ConfigVarMissing"
 	ReasonReleaseAbandoned = "ReleaseAbandoned"
 	ReasonInternalError    = "InternalError"
 )

@@ -53,7 +53,8 @@ func parse() settings {
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
-	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "time between two reads of a formation in search of changes made by others")
+	flag.Float64Var(&s.controller.HerokuReserve, "heroku-reserve", 0.2, "share of each Heroku account's API rate limit, from 0 to 0.9, that is left for people and other programs; only starts of dynos may use it")
+	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "least time between two reads of an app's formation in search of changes made by others; longer with many apps on an account, or with little left of its rate limit")
 	flag.IntVar(&s.controller.Workers, "workers", 64, "QueueScalers reconciled side by side: enough for a wake not to wait while others write their status")
 	s.log.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -95,6 +96,8 @@ func (s settings) validate() error {
 		return fmt.Errorf("unexpected argument %q: settings are flags; see --help", flag.Arg(0))
 	case s.controller.DriftPeriod < 10*time.Second:
 		return fmt.Errorf("--drift-period=%s must be at least 10s, or Heroku's rate limit is spent on it", s.controller.DriftPeriod)
+	case s.controller.HerokuReserve < 0 || s.controller.HerokuReserve > 0.9:
+		return fmt.Errorf("--heroku-reserve=%g must be from 0 to 0.9", s.controller.HerokuReserve)
 	case s.controller.Workers < 1:
 		return fmt.Errorf("--workers=%d must be at least 1", s.controller.Workers)
 	}

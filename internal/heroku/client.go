@@ -51,10 +51,14 @@ type Options struct {
 //
 // A Client is safe for concurrent use.
 type Client struct {
-	service   *api.Service
-	inner     http.RoundTripper
-	token     string
-	remaining atomic.Pointer[int]
+	service *api.Service
+	inner   http.RoundTripper
+	token   string
+	// budget is that of the account; a client of no Accounts has one of its own.
+	budget   atomic.Pointer[Budget]
+	accounts *Accounts
+	identity identity
+	apps     apps
 }
 
 // NewClient returns a client; it sends nothing yet.
@@ -73,7 +77,9 @@ func NewClient(o Options) *Client {
 		CheckRedirect: refuseRedirect,
 	})
 	service.URL = strings.TrimRight(cmp.Or(o.BaseURL, api.DefaultURL), "/")
-	return &Client{service: service, inner: inner, token: token}
+	c := &Client{service: service, inner: inner, token: token}
+	c.budget.Store(newBudget(0, time.Now()))
+	return c
 }
 
 // newTransport returns a transport of its own, so that closing its idle
@@ -111,33 +117,39 @@ func (c *Client) Close() {
 	}
 }
 
-// Remaining returns how many requests the account's rate budget still allowed
-// at the latest answer that said so, and false if none has yet. The budget is
-// shared by all tokens of the account.
-func (c *Client) Remaining() (int, bool) {
-	if n := c.remaining.Load(); n != nil {
-		return *n, true
-	}
-	return 0, false
+// call makes one request of no priority by send and returns what came with the answer.
+func (c *Client) call(ctx context.Context, send func(context.Context) error) (*answer, error) {
+	return c.callAs(ctx, Rest, "", send)
 }
 
-// call makes one request by send and returns what came with the answer.
-func (c *Client) call(ctx context.Context, send func(context.Context) error) (*answer, error) {
+// callAs makes one request by send, if the account's budget has a token for it, and returns what came
+// with the answer. The id tells those apart who wait for a token.
+func (c *Client) callAs(ctx context.Context, p Priority, id string, send func(context.Context) error) (*answer, error) {
 	if err := validateToken(c.token); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, &Error{Kind: Unknown, Message: describe(err), cause: err, unsent: true}
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
+	budget := c.budget.Load()
+	if wait := budget.take(p, id, time.Now()); wait > 0 {
+		return nil, &Error{Kind: RateLimited, Message: "the account's rate budget is kept for more urgent calls", RetryAfter: wait}
 	}
 	a := &answer{}
 	err := send(withAnswer(ctx, a))
-	if a.remaining != nil {
-		c.remaining.Store(a.remaining)
-	}
+	budget.answered(a, time.Now())
 	if err != nil {
 		return nil, newError(a, err)
 	}
 	return a, nil
+}
+
+// checkContext returns an error if it is too late to send anything.
+func checkContext(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Kind: Unknown, Message: describe(err), cause: err, unsent: true}
+	}
+	return nil
 }
 
 // withDeadline gives ctx the default deadline if it has none.

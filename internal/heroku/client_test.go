@@ -69,25 +69,18 @@ func TestFormation(t *testing.T) {
 		if r.Method != http.MethodGet || r.URL.Path != "/apps/shop/formation" {
 			t.Errorf("request %s %s", r.Method, r.URL.Path)
 		}
-		w.Header().Set("Ratelimit-Remaining", "4321")
 		io.WriteString(w, `[{"type":"web","quantity":0,"app":{"id":"x"}},`+worker+`]`)
 	})
-	if n, ok := c.Remaining(); ok {
-		t.Errorf("Remaining %d before any answer", n)
-	}
-	got, err := c.Formation(t.Context(), "shop", "worker")
+	got, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 	want := heroku.Formation{AppID: appID, AppName: "shop", ProcessType: "worker", Quantity: 2, Size: "standard-1X"}
 	if err != nil || got != want {
 		t.Errorf("Formation: %+v, %v; want %+v", got, err, want)
-	}
-	if n, ok := c.Remaining(); n != 4321 || !ok {
-		t.Errorf("Remaining %d, %v; want 4321", n, ok)
 	}
 }
 
 func TestFormationAtZero(t *testing.T) {
 	c := serve(t, answers(200, `[{"type":"worker","quantity":0,"app":{"id":"`+appID+`"}}]`))
-	got, err := c.Formation(t.Context(), appID, "worker")
+	got, err := c.Formation(t.Context(), appID, "worker", heroku.ReadOptions{})
 	if err != nil || got.Quantity != 0 {
 		t.Errorf("Formation: %+v, %v; want quantity 0", got, err)
 	}
@@ -106,7 +99,7 @@ func TestScaleSendsTheQuantityAndNothingElse(t *testing.T) {
 				}
 				io.WriteString(w, worker)
 			})
-			if _, err := c.Scale(t.Context(), "shop", "worker", quantity); err != nil {
+			if _, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: quantity}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -115,7 +108,7 @@ func TestScaleSendsTheQuantityAndNothingElse(t *testing.T) {
 
 func TestScaleReturnsWhatHerokuAnswered(t *testing.T) {
 	c := serve(t, answers(200, worker))
-	got, err := c.Scale(t.Context(), "shop", "worker", 5)
+	got, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 5})
 	if err != nil || got.Quantity != 2 {
 		t.Errorf("Scale: %+v, %v; want the answer's quantity 2", got, err)
 	}
@@ -148,7 +141,7 @@ func TestHeaders(t *testing.T) {
 		}
 		io.WriteString(w, "["+worker+"]")
 	})
-	if _, err := c.Formation(t.Context(), "shop", "worker"); err != nil {
+	if _, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -173,14 +166,14 @@ func TestRefusedBeforeSending(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := c.Scale(t.Context(), test.app, test.processType, test.quantity)
+			_, err := c.Scale(t.Context(), heroku.Scaling{App: test.app, ProcessType: test.processType, Quantity: test.quantity})
 			if e := failure(t, err); e.Kind != heroku.Invalid || !e.OutcomeKnown() {
 				t.Errorf("kind %s, outcome known %v", e.Kind, e.OutcomeKnown())
 			}
 			if test.quantity < 0 {
 				return
 			}
-			_, err = c.Formation(t.Context(), test.app, test.processType)
+			_, err = c.Formation(t.Context(), test.app, test.processType, heroku.ReadOptions{})
 			failure(t, err)
 			_, err = c.Dynos(t.Context(), test.app, test.processType)
 			failure(t, err)
@@ -191,7 +184,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 func TestTokenThatNoHeaderCarries(t *testing.T) {
 	for _, bad := range []string{"", " \n", "two words", "HRKU-\x00"} {
 		c := heroku.NewClient(heroku.Options{Token: bad, BaseURL: "http://127.0.0.1:0"})
-		_, err := c.Formation(t.Context(), "shop", "worker")
+		_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 		if e := failure(t, err); e.Kind != heroku.Unauthorized {
 			t.Errorf("token %q: kind %s, want Unauthorized", bad, e.Kind)
 		}
@@ -208,7 +201,7 @@ func TestTokenIsTrimmed(t *testing.T) {
 	defer server.Close()
 	c := heroku.NewClient(heroku.Options{Token: token + "\n", BaseURL: server.URL + "/"})
 	defer c.Close()
-	if _, err := c.Scale(t.Context(), "shop", "worker", 2); err != nil {
+	if _, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 2}); err != nil {
 		t.Error(err)
 	}
 }
@@ -222,8 +215,8 @@ func TestObserve(t *testing.T) {
 		}
 		w.WriteHeader(503)
 	})
-	c.Formation(t.Context(), "shop", "worker")
-	c.Scale(t.Context(), "shop", "worker", 1)
+	c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
+	c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 	if want := []string{"GET 503", "PATCH 0"}; !slices.Equal(seen, want) {
 		t.Errorf("observed %q, want %q", seen, want)
 	}
@@ -240,7 +233,7 @@ func TestWarningGoesToItsHook(t *testing.T) {
 		w.Header().Set("X-Heroku-Warning", "deprecated for "+r.Header.Get("Authorization"))
 		io.WriteString(w, worker)
 	})
-	if _, err := c.Scale(t.Context(), "shop", "worker", 2); err != nil {
+	if _, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 2}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"deprecated for Bearer [redacted]"}; !slices.Equal(warnings, want) {
@@ -263,7 +256,7 @@ func TestDefaultDeadline(t *testing.T) {
 			return nil, r.Context().Err()
 		})})
 		start := time.Now()
-		_, err := c.Scale(context.Background(), "shop", "worker", 1)
+		_, err := c.Scale(context.Background(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 		if took := time.Since(start); took != 15*time.Second {
 			t.Errorf("gave up after %v, want 15s", took)
 		}
@@ -285,14 +278,13 @@ func TestConcurrentCalls(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, err := c.Formation(t.Context(), "shop", "worker"); err != nil {
+			if _, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{}); err != nil {
 				t.Error(err)
 			}
-			_, err := c.Scale(t.Context(), "shop", "worker", 9)
+			_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 9})
 			if e, ok := errors.AsType[*heroku.Error](err); !ok || e.Limit != 1 {
 				t.Errorf("error %v", err)
 			}
-			c.Remaining()
 		})
 	}
 	wg.Wait()

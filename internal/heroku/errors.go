@@ -30,6 +30,9 @@ const (
 	AppNotFound Kind = "AppNotFound"
 	// ProcessTypeNotFound is a process type that the app does not have.
 	ProcessTypeNotFound Kind = "ProcessTypeNotFound"
+	// ConfigVarNotFound is a config var that the app does not have, or that is
+	// empty.
+	ConfigVarNotFound Kind = "ConfigVarNotFound"
 	// AboveLimit is a quantity above [Error.Limit] (422); nothing was scaled.
 	AboveLimit Kind = "AboveLimit"
 	// Invalid is any other request that was refused, by Heroku (4xx) or

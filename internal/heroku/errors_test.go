@@ -60,7 +60,7 @@ func TestAnswersThatAreErrors(t *testing.T) {
 				w.Header().Set("Request-Id", "theirs,ours")
 				answers(test.status, test.body)(w, r)
 			})
-			_, err := c.Scale(t.Context(), "shop", "worker", 3)
+			_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 3})
 			e := failure(t, err)
 			if e.Kind != test.kind || e.Status != test.status || e.ID != test.id || e.Limit != test.limit {
 				t.Errorf("got %+v, want kind %s, id %s, limit %d", e, test.kind, test.id, test.limit)
@@ -77,7 +77,7 @@ func TestAnswersThatAreErrors(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	c := serve(t, answers(429, `{"id":"rate_limit","message":"Your account reached the API rate limit"}`))
-	_, err := c.Formation(t.Context(), "shop", "worker")
+	_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 	if want := "heroku: 429 rate_limit: Your account reached the API rate limit"; err == nil || err.Error() != want {
 		t.Errorf("text %q, want %q", err, want)
 	}
@@ -103,7 +103,7 @@ func TestNonsensicalFormations(t *testing.T) {
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, answers(200, body))
-			got, err := c.Scale(t.Context(), "shop", "worker", 2)
+			got, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 2})
 			if e := failure(t, err); e.Kind != heroku.Unknown || e.Status != 200 || e.OutcomeKnown() {
 				t.Errorf("Scale: %+v, %+v", got, e)
 			}
@@ -123,7 +123,7 @@ func TestNonsensicalLists(t *testing.T) {
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, answers(200, body))
-			_, err := c.Formation(t.Context(), "shop", "worker")
+			_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 			if e := failure(t, err); e.Kind != heroku.Unknown {
 				t.Errorf("Formation: %v is of kind %s", e, e.Kind)
 			}
@@ -138,7 +138,7 @@ func TestNonsensicalLists(t *testing.T) {
 func TestProcessTypeNotInTheList(t *testing.T) {
 	for _, body := range []string{"[]", `[{"type":"web","quantity":1}]`} {
 		c := serve(t, answers(200, body))
-		_, err := c.Formation(t.Context(), "shop", "worker")
+		_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 		if e := failure(t, err); e.Kind != heroku.ProcessTypeNotFound || e.Error() != "heroku: the app shop has no process type worker" {
 			t.Errorf("error %v of kind %s", e, e.Kind)
 		}
@@ -158,7 +158,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 					w.Header().Set("Location", elsewhere.URL)
 					answers(status, body)(w, r)
 				})
-				_, err := c.Scale(t.Context(), "shop", "worker", 1)
+				_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 				if e := failure(t, err); e.Kind != heroku.Unknown || e.Status != status || e.OutcomeKnown() {
 					t.Errorf("got %+v", e)
 				}
@@ -171,7 +171,7 @@ func TestTokenEchoedByTheServer(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		answers(401, `{"id":"unauthorized","message":"unknown: `+r.Header.Get("Authorization")+`"}`)(w, r)
 	})
-	_, err := c.Formation(t.Context(), "shop", "worker")
+	_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 	if e := failure(t, err); e.Message != "unknown: Bearer [redacted]" {
 		t.Errorf("message %q", e.Message)
 	}
@@ -190,7 +190,7 @@ func TestRetryAfter(t *testing.T) {
 				w.Header().Set("Retry-After", value)
 				answers(429, `{"id":"rate_limit","message":"wait"}`)(w, r)
 			})
-			_, err := c.Formation(t.Context(), "shop", "worker")
+			_, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 			if e := failure(t, err); e.RetryAfter < time.Minute || e.RetryAfter > 90*time.Second {
 				t.Errorf("RetryAfter %v, want about 90s", e.RetryAfter)
 			}
@@ -217,7 +217,7 @@ func TestDeadline(t *testing.T) {
 			c := serve(t, h)
 			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 			defer cancel()
-			_, err := c.Scale(ctx, "shop", "worker", 1)
+			_, err := c.Scale(ctx, heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 			e := failure(t, err)
 			if e.Kind != heroku.Unknown || e.OutcomeKnown() || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %v of kind %s, outcome known %v", e, e.Kind, e.OutcomeKnown())
@@ -233,7 +233,7 @@ func TestCancelledBeforeSending(t *testing.T) {
 	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := c.Scale(ctx, "shop", "worker", 1)
+	_, err := c.Scale(ctx, heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 	if e := failure(t, err); e.Kind != heroku.Unknown || !e.OutcomeKnown() || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, outcome known %v", e, e.OutcomeKnown())
 	}
@@ -247,7 +247,7 @@ func TestCancelledAfterSending(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := c.Scale(ctx, "shop", "worker", 1)
+	_, err := c.Scale(ctx, heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 	if e := failure(t, err); e.Kind != heroku.Unknown || e.OutcomeKnown() || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, outcome known %v", e, e.OutcomeKnown())
 	}
@@ -257,7 +257,7 @@ func TestNobodyListens(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
 	c := heroku.NewClient(heroku.Options{BaseURL: server.URL, Token: token})
-	_, err := c.Scale(t.Context(), "shop", "worker", 1)
+	_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 	if e := failure(t, err); e.Kind != heroku.Unknown || !e.OutcomeKnown() || strings.Contains(e.Message, "127.0.0.1") {
 		t.Errorf("error %v, outcome known %v", e, e.OutcomeKnown())
 	}
@@ -288,10 +288,10 @@ func TestPatchIsSentOnce(t *testing.T) {
 				prepare(conn.(*net.TCPConn))
 				conn.Close()
 			})
-			if _, err := c.Formation(t.Context(), "shop", "worker"); err != nil {
+			if _, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			_, err := c.Scale(t.Context(), "shop", "worker", 1)
+			_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 			if e := failure(t, err); e.Kind != heroku.Unknown || e.OutcomeKnown() {
 				t.Errorf("error %v of kind %s, outcome known %v", e, e.Kind, e.OutcomeKnown())
 			}
@@ -309,7 +309,7 @@ func TestPatchCannotBeReplayed(t *testing.T) {
 		}
 		return nil, io.ErrUnexpectedEOF
 	})})
-	_, err := c.Scale(t.Context(), "shop", "worker", 1)
+	_, err := c.Scale(t.Context(), heroku.Scaling{App: "shop", ProcessType: "worker", Quantity: 1})
 	failure(t, err)
 }
 

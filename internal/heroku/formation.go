@@ -23,58 +23,63 @@ type formation struct {
 	Quantity *int `json:"quantity"`
 }
 
+// ReadOptions say how a formation is read.
+type ReadOptions struct {
+	Priority Priority
+	// MaxAge lets an answer do that came not longer ago; with 0 Heroku is asked.
+	MaxAge time.Duration
+}
+
 // Formation returns the formation of one process type of app, which is a name
 // or a UUID. It reads the list, since asking for a single process type is said
-// to answer 404 when its quantity is 0. The error is of kind AppNotFound or
-// ProcessTypeNotFound if there is none.
-func (c *Client) Formation(ctx context.Context, app, processType string) (Formation, error) {
+// to answer 404 when its quantity is 0, and keeps that for all process types of
+// the app. The error is of kind AppNotFound or ProcessTypeNotFound if there is
+// none.
+func (c *Client) Formation(ctx context.Context, app, processType string, o ReadOptions) (Formation, error) {
 	if err := validate(app, processType); err != nil {
 		return Formation{}, err
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	all, a, err := list[formation](ctx, c, formationPath(app))
+	a := c.apps.get(app)
+	if err := a.reading.lock(ctx); err != nil {
+		return Formation{}, err
+	}
+	defer a.reading.unlock()
+	asked := time.Now()
+	if f, err, ok := a.recall(app, processType, asked.Add(-o.MaxAge)); ok && o.MaxAge > 0 {
+		return f, err
+	}
+	all, answer, err := list[formation](ctx, c, o.Priority, formationPath(app))
 	if err != nil {
 		return Formation{}, err
 	}
-	return find(all, a, app, processType)
+	if err := a.learn(all, answer, asked); err != nil {
+		return Formation{}, err
+	}
+	f, err := find(all, answer, app, processType)
+	if err == nil {
+		c.apps.alias(f.AppID, a)
+		c.budget.Load().uses(f.AppID, asked)
+	}
+	return f, err
+}
+
+// DriftPeriod is the time until an app's formation is to be read again in search of changes made by
+// others: at least base, and so long that all apps of the account together leave half of its rate
+// budget alone.
+func (c *Client) DriftPeriod(base time.Duration) time.Duration {
+	return c.budget.Load().driftPeriod(base, time.Now())
 }
 
 func find(all []formation, a *answer, app, processType string) (Formation, error) {
 	for _, f := range all {
-		switch f.Type {
-		case processType:
+		if f.Type == processType {
 			return f.checked(a, processType)
-		case "":
-			return Formation{}, nonsense(a, "the list has an entry without a process type")
 		}
 	}
 	message := fmt.Sprintf("the app %s has no process type %s", app, processType)
 	return Formation{}, &Error{Kind: ProcessTypeNotFound, Message: message, RequestID: a.requestID}
-}
-
-// Scale sets the quantity of one process type of app and returns the formation
-// that Heroku answered with, which is the truth even where it differs from
-// quantity. The request is sent once at most; after an error,
-// [Error.OutcomeKnown] says whether it may have been applied all the same.
-func (c *Client) Scale(ctx context.Context, app, processType string, quantity int) (Formation, error) {
-	if err := validate(app, processType); err != nil {
-		return Formation{}, err
-	}
-	if quantity < 0 {
-		return Formation{}, invalid(fmt.Sprintf("the quantity %d is negative", quantity))
-	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	var f formation
-	a, err := c.call(ctx, func(ctx context.Context) error {
-		opts := api.FormationUpdateOpts{Quantity: &quantity}
-		return c.service.Patch(ctx, &f, formationPath(app)+"/"+processType, opts)
-	})
-	if err != nil {
-		return Formation{}, err
-	}
-	return f.checked(a, processType)
 }
 
 // checked returns f as a Formation if it is one of processType and complete: a
@@ -113,7 +118,7 @@ func (c *Client) Dynos(ctx context.Context, app, processType string) ([]Dyno, er
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	all, a, err := list[api.Dyno](ctx, c, "/apps/"+app+"/dynos")
+	all, a, err := list[api.Dyno](ctx, c, Drift, "/apps/"+app+"/dynos")
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,11 @@ const maxPages = 20
 
 // list reads all pages of a list. Heroku answers 206 with the range of the next
 // page in Next-Range, which goes back unchanged.
-func list[T any](ctx context.Context, c *Client, path string) ([]T, *answer, error) {
+func list[T any](ctx context.Context, c *Client, p Priority, path string) ([]T, *answer, error) {
 	var all []T
 	var from *api.ListRange
 	for range maxPages {
-		page, a, err := getPage[T](ctx, c, path, from)
+		page, a, err := getPage[T](ctx, c, p, path, from)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -33,9 +33,9 @@ func list[T any](ctx context.Context, c *Client, path string) ([]T, *answer, err
 	return nil, nil, &Error{Kind: Unknown, Message: "the list does not end"}
 }
 
-func getPage[T any](ctx context.Context, c *Client, path string, from *api.ListRange) ([]T, *answer, error) {
+func getPage[T any](ctx context.Context, c *Client, p Priority, path string, from *api.ListRange) ([]T, *answer, error) {
 	var page []T
-	a, err := c.call(ctx, func(ctx context.Context) error {
+	a, err := c.callAs(ctx, p, path, func(ctx context.Context) error {
 		return c.service.Get(ctx, &page, path, nil, from)
 	})
 	if err != nil {

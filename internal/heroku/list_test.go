@@ -26,7 +26,7 @@ func pages(nextRange string, bodies ...string) (http.HandlerFunc, *[]string) {
 func TestListFollowsNextRange(t *testing.T) {
 	const next = "id ]01234567-89ab-cdef-0123-456789abcdef..; order=asc,max=200"
 	h, asked := pages(next, `[{"type":"web","quantity":1}]`, "["+worker+"]")
-	got, err := serve(t, h).Formation(t.Context(), "shop", "worker")
+	got, err := serve(t, h).Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 	if err != nil || got.Quantity != 2 {
 		t.Errorf("Formation: %+v, %v", got, err)
 	}
@@ -67,7 +67,7 @@ func TestListThatIsNotWhole(t *testing.T) {
 	}
 	for name, h := range handlers {
 		t.Run(name, func(t *testing.T) {
-			got, err := serve(t, h).Formation(t.Context(), "shop", "worker")
+			got, err := serve(t, h).Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 			want := heroku.Unknown
 			if name == "second page fails" {
 				want = heroku.Unavailable

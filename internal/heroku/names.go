@@ -15,13 +15,22 @@ var (
 // formationPath returns the path of an app's formation.
 func formationPath(app string) string { return "/apps/" + app + "/formation" }
 
-// validate refuses what must not become part of a path. heroku-go puts its
+// validateApp refuses what must not become part of a path. heroku-go puts its
 // paths together with %v, so that an app "../../account" would leave the
-// server as it is. The process type release is run by Heroku at each release
-// and cannot be scaled.
-func validate(app, processType string) error {
+// server as it is.
+func validateApp(app string) error {
 	if !appName.MatchString(app) && !uuid.MatchString(app) {
 		return invalid(fmt.Sprintf("%q is neither the name nor the UUID of an app", app))
+	}
+	return nil
+}
+
+// validate refuses an app or a process type that must not become part of a
+// path. The process type release is run by Heroku at each release and cannot be
+// scaled.
+func validate(app, processType string) error {
+	if err := validateApp(app); err != nil {
+		return err
 	}
 	if !processName.MatchString(processType) || processType == "release" {
 		return invalid(fmt.Sprintf("%q is not a process type that can be scaled", processType))

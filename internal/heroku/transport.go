@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,7 +34,8 @@ type answer struct {
 	status     int
 	requestID  string
 	nextRange  string
-	remaining  *int // tokens left of the account's rate budget
+	remaining  *int    // tokens left of the account's rate budget
+	multiplier float64 // of that budget; 0 if not told
 	retryAfter time.Duration
 	limit      int // of a 422, 0 if none
 }
@@ -167,6 +169,9 @@ func (a *answer) record(resp *http.Response, now time.Time) {
 	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)
 	if n, err := strconv.Atoi(resp.Header.Get("Ratelimit-Remaining")); err == nil {
 		a.remaining = &n
+	}
+	if m, err := strconv.ParseFloat(resp.Header.Get("Ratelimit-Multiplier"), 64); err == nil && m > 0 && !math.IsInf(m, 0) {
+		a.multiplier = m
 	}
 }
 

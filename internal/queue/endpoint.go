@@ -112,7 +112,7 @@ func invalidURL(what string) *Error {
 const (
 	dialTimeout  = 5 * time.Second
 	replyTimeout = 5 * time.Second
-	bufferBytes  = 8 << 10 // go-redis's default of 32 KiB and more would be paid once per server
+	bufferBytes  = 8 << 10 // go-redis takes 32 KiB each, 128 KiB for pipelines: once per server that is much
 )
 
 // silence keeps go-redis from logging what its errors tell.
@@ -143,6 +143,8 @@ func (e Endpoint) options() *redis.Options {
 		ContextTimeoutEnabled:    true,
 		ReadBufferSize:           bufferBytes,
 		WriteBufferSize:          bufferBytes,
+		PipelineReadBufferSize:   bufferBytes,
+		PipelineWriteBufferSize:  bufferBytes,
 	}
 	if e.TLS {
 		options.Dialer = e.dialTLS
