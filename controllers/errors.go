@@ -118,6 +118,8 @@ const (
 	// limitedWake is the wait of a start for which the rate budget has nothing left: whether it has is
 	// mostly known without asking Heroku.
 	limitedWake = 2 * time.Second
+	// limitedRest is that of all else, where nothing says how long it should be.
+	limitedRest = 30 * time.Second
 	// longestRest bounds the wait of a stop or a drift read.
 	longestRest = 5 * time.Minute
 	// settledRest is the wait after an error that somebody must cure. What they change (the Secret,
@@ -135,7 +137,10 @@ func (r *retries) failed(p *problem, now time.Time) {
 	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
 	switch p.class {
 	case limited:
-		rest, wake = max(rest, 30*time.Second), limitedWake
+		rest, wake = limitedRest, limitedWake
+		if p.retryAfter > 0 {
+			rest = max(time.Second, p.retryAfter+p.retryAfter/4) // and later by the jitter
+		}
 	case missing:
 		rest, wake = missingRest, missingRest
 	case settled:

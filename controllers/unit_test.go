@@ -56,7 +56,7 @@ func TestRetries(t *testing.T) {
 		wakeAtMost, leastRest, atMost time.Duration
 	}{
 		"transient": {transient, 5 * time.Second, 800 * time.Millisecond, 5 * time.Minute},
-		"limited":   {limited, 5 * time.Second, 24 * time.Second, 5 * time.Minute},
+		"limited":   {limited, 5 * time.Second, 800 * time.Millisecond, 5 * time.Minute},
 		"missing":   {missing, 30 * time.Second, 24 * time.Second, 30 * time.Second},
 		"settled":   {settled, 10 * time.Minute, 8 * time.Minute, 10 * time.Minute},
 	} {
@@ -71,7 +71,7 @@ func TestRetries(t *testing.T) {
 				if wake <= 0 || wake > test.wakeAtMost {
 					t.Errorf("a start waits %v", wake)
 				}
-				if rest < max(test.leastRest, p.retryAfter) || rest > max(test.atMost, p.retryAfter) {
+				if rest < max(test.leastRest, p.retryAfter) || rest > max(test.atMost, p.retryAfter+p.retryAfter/4) {
 					t.Errorf("the rest waits %v", rest)
 				}
 				if r.last != p {

@@ -41,8 +41,10 @@ const (
 	longestStretch = 4
 	// refusedRest is how long all but wakes rest after a 429.
 	refusedRest = 30 * time.Second
-	// longestAdvice bounds the wait that is advised: others may spend less than was expected.
+	// longestAdvice bounds the wait of a wake that is advised, and restAdvice that of all else: others
+	// may spend less than was expected.
 	longestAdvice = 2 * time.Second
+	restAdvice    = time.Minute
 	// waiterPatience is when a wake that does not ask again is no longer waited for.
 	waiterPatience = 4 * longestAdvice
 	// appPatience is how long an app counts that is not asked about any more.
@@ -59,9 +61,12 @@ type Budget struct {
 	left       float64 // tokens at the time at
 	at         time.Time
 	inFlight   int // requests without an answer yet
-	restUntil  time.Time
-	waiting    []waiter // wakes that were told to wait, the first one first
-	apps       map[string]time.Time
+	// restUntil is when all but wakes may go again after a 429. The first of them finds out how much
+	// is left, which may be more than what was refilled since: unsure says that it has yet to.
+	restUntil time.Time
+	unsure    bool
+	waiting   []waiter // wakes that were told to wait, the first one first
+	apps      map[string]time.Time
 }
 
 type waiter struct {
@@ -87,16 +92,18 @@ func (b *Budget) take(p Priority, id string, now time.Time) (wait time.Duration)
 		return rest
 	}
 	missing := b.floor(p) + float64(before+1) - b.available(now)
-	if missing <= 0 {
+	if missing <= 0 || (b.unsure && before == 0 && p != Wake) {
+		b.unsure = false
 		b.waiting = slices.DeleteFunc(b.waiting, func(w waiter) bool { return w.id == id })
 		b.inFlight++
 		return 0
 	}
+	wait = time.Duration(math.Ceil(1000*missing/b.refill())) * time.Millisecond
 	if p == Wake {
 		b.queue(id, now)
+		return min(wait, longestAdvice)
 	}
-	seconds := missing / b.refill()
-	return min(longestAdvice, time.Duration(math.Ceil(seconds*1000))*time.Millisecond)
+	return min(wait, restAdvice)
 }
 
 // answered takes in what came back of a request for which a token was taken.
@@ -110,7 +117,7 @@ func (b *Budget) answered(a *answer, now time.Time) {
 	}
 	switch {
 	case a.status == http.StatusTooManyRequests:
-		left = 0
+		left, b.unsure = 0, true
 		b.restUntil = now.Add(max(refusedRest, a.retryAfter))
 	case a.remaining != nil:
 		left = float64(*a.remaining)

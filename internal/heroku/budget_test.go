@@ -125,6 +125,25 @@ func TestDriftPeriod(t *testing.T) {
 	}
 }
 
+// TestARefusalThatWasAnExceptionIsFoundOut has one call find out how much is left, and only one.
+func TestARefusalThatWasAnExceptionIsFoundOut(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := newBudget(0.2, now)
+	b.take(Sleep, "a", now)
+	b.answered(&answer{status: http.StatusTooManyRequests}, now)
+	now = now.Add(refusedRest)
+	if wait := b.take(Sleep, "a", now); wait != 0 {
+		t.Fatalf("waits for %v", wait)
+	}
+	if b.take(Sleep, "b", now) == 0 {
+		t.Error("a second call goes before the first is answered")
+	}
+	b.answered(&answer{status: 200, remaining: new(4000)}, now)
+	if wait := b.take(Drift, "c", now); wait != 0 {
+		t.Errorf("waits for %v with 4000 left", wait)
+	}
+}
+
 // TestBudgetIsNotOverdrawn has any mix of calls leave what their priorities must leave, as long as
 // nobody else spends.
 func TestBudgetIsNotOverdrawn(t *testing.T) {
