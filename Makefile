@@ -7,6 +7,8 @@ export GOFLAGS := -trimpath -buildvcs=false
 BIN := bin
 # Sets KUBEBUILDER_ASSETS for the command that follows, or fails.
 WITH_ASSETS = assets="$$(hack/controlplane.sh)" && KUBEBUILDER_ASSETS="$$assets"
+# Sets HEROKU_CLIENTS in the same way.
+WITH_CLIENTS = clients="$$(hack/herokuclients.sh)" && HEROKU_CLIENTS="$$clients"
 TOOL = go tool -modfile=hack/tools/go.mod
 LINT = go tool -modfile=hack/lint/go.mod golangci-lint
 ARGS ?=
@@ -79,6 +81,7 @@ test-unit: prerequisites ## Unit and property tests, with the race detector.
 	CGO_ENABLED=1 go test -race ./internal/... ./test/redisserver/... ./test/worker/...
 	go test ./internal/scaling -rapid.checks=$(RAPID_CHECKS)
 	go test ./hack/... ./cmd/...
+	$(WITH_CLIENTS) go test ./test/herokuclients/...
 	go -C hack/image test ./...
 
 .PHONY: test-envtest

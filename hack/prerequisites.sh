@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes sure of a real Redis, a real Sidekiq and a C compiler: from PATH, else from the system's package manager
-# where that asks nothing, else with a message that says what to install.
+# where that asks nothing, else with a message that says what to install. Arguments are further packages that the
+# caller misses.
 set -euo pipefail
 
-missing=()
+missing=("$@")
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
 command -v ruby >/dev/null && ruby -e 'require "sidekiq"' 2>/dev/null || missing+=(ruby-sidekiq)
 ruby -e 'require "redis-namespace"' 2>/dev/null || missing+=(ruby-redis-namespace)

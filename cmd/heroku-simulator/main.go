@@ -3,8 +3,12 @@
 //	heroku-simulator -app shop -process 'worker=0: bundle exec sidekiq' -config-var REDIS_URL=redis://…
 //
 // It prints the line with which the real Heroku CLI talks to it, and what the dynos print. On SIGINT or
-// SIGTERM it stops the dynos as a scale-down does; a second signal ends their grace. Several apps,
-// accounts and tokens come from a JSON file, in the types of package simulator:
+// SIGTERM it stops the dynos as a scale-down does; a second signal ends their grace. Faults, budgets and
+// the rotation of a config var are asked for under /_simulator/, see package simulator:
+//
+//	curl -X PUT $HEROKU_HOST/_simulator/config-var -d '{"app": "shop", "name": "REDIS_URL", "value": "redis://…"}'
+//
+// Several apps, accounts and tokens come from a JSON file, in the types of package simulator:
 //
 //	{
 //	  "tokens": [{"secret": "HRKU-1", "name": "operator", "account": "ops@example.com", "scopes": ["write"]}],
@@ -104,6 +108,7 @@ func parse(arguments []string, o *simulator.Options) (c config, address string, 
 	flags.DurationVar(&o.BootTime, "boot", 0, "how long dynos are starting (default 2s)")
 	flags.DurationVar(&o.Grace, "grace", 0, "time between SIGTERM and SIGKILL (default 30s)")
 	flags.DurationVar(&o.CrashDelay, "crash-delay", 0, "pause before the second restart of a crashed dyno, then doubled (default 10s)")
+	flags.DurationVar(&o.RetryDelay, "webhook-retry", 0, "pause before the second attempt of a delivery to a sync webhook, then doubled (default 1s)")
 	flags.IntVar(&o.RateCapacity, "rate-capacity", 0, "tokens of an account's rate budget (default 4500)")
 	flags.IntVar(&o.RateRefill, "rate-refill", 0, "tokens that come back a minute (default 75)")
 	flags.Func("process", "process type as TYPE[=QUANTITY][: COMMAND]; COMMAND goes to sh -c. May be repeated", func(text string) error {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -9,12 +10,13 @@ import (
 	"strings"
 )
 
-// apiError is an error body of the Platform API. Limit and Size come with the 422s about dyno limits.
+// apiError is an error body of the Platform API. Few come with a URL, and Limit and Size only with the
+// 422s about dyno limits.
 type apiError struct {
 	status  int
 	ID      string `json:"id"`
 	Message string `json:"message"`
-	URL     string `json:"url"`
+	URL     string `json:"url,omitempty"`
 	Limit   int    `json:"limit,omitempty"`
 	Size    string `json:"size,omitempty"`
 }
@@ -22,10 +24,11 @@ type apiError struct {
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.ID, e.Message) }
 
 func newError(status int, id, message string) *apiError {
-	return &apiError{
-		status: status, ID: id, Message: message,
-		URL: "https://devcenter.heroku.com/articles/platform-api-reference#errors",
-	}
+	return &apiError{status: status, ID: id, Message: message}
+}
+
+func badRequest() *apiError {
+	return newError(http.StatusBadRequest, "bad_request", "Invalid request body.")
 }
 
 func notFound(message string) *apiError {
@@ -52,7 +55,7 @@ func errorAnswer(err error) answer {
 
 // resourceAnswer pages a collection and answers 304 to a client that has the resource already.
 func resourceAnswer(c *call, body any) answer {
-	status := http.StatusOK
+	status := cmp.Or(c.status, http.StatusOK)
 	if items, ok := body.(collection); ok {
 		page, partial, err := items.page(c)
 		if err != nil {

@@ -26,7 +26,9 @@ type call struct {
 	requestID string
 	token     *token    // nil for credentials that are none
 	app       *app      // where the path names one
+	fault     *fault    // that strikes it, nil for none
 	updated   time.Time // of the resource, for Last-Modified
+	status    int       // of a success, 200 where 0
 }
 
 func (s *Server) routes() {
@@ -36,25 +38,33 @@ func (s *Server) routes() {
 	writeProtected := []string{"global", "write-protected"}
 
 	for pattern, e := range map[string]endpoint{
-		"GET /account":                       {scopes: []string{"global", "identity"}, serve: getAccount},
-		"GET /account/rate-limits":           {scopes: read, serve: getRateLimit, free: true},
-		"GET /dyno-sizes":                    {scopes: read, serve: listDynoSizes},
-		"GET /apps/{app}":                    {scopes: read, serve: getApp},
-		"GET /apps/{app}/addons":             {scopes: read, serve: listAddOns},
-		"GET /apps/{app}/releases":           {scopes: read, serve: listReleases},
-		"GET /apps/{app}/config-vars":        {scopes: readProtected, serve: getConfigVars},
-		"PATCH /apps/{app}/config-vars":      {scopes: writeProtected, serve: patchConfigVars},
-		"GET /apps/{app}/formation":          {scopes: read, serve: listFormation},
-		"PATCH /apps/{app}/formation":        {scopes: write, serve: patchFormations},
-		"GET /apps/{app}/formation/{type}":   {scopes: read, serve: getFormation},
-		"PATCH /apps/{app}/formation/{type}": {scopes: write, serve: patchFormation},
-		"GET /apps/{app}/dynos":              {scopes: read, serve: listDynos},
-		"DELETE /apps/{app}/dynos":           {scopes: write, serve: restartDynos},
-		"GET /apps/{app}/dynos/{dyno}":       {scopes: read, serve: getDyno},
-		"DELETE /apps/{app}/dynos/{dyno}":    {scopes: write, serve: restartDyno},
+		"GET /account":                                   {scopes: []string{"global", "identity"}, serve: getAccount},
+		"GET /account/rate-limits":                       {scopes: read, serve: getRateLimit, free: true},
+		"GET /dyno-sizes":                                {scopes: read, serve: listDynoSizes},
+		"GET /apps/{app}":                                {scopes: read, serve: getApp},
+		"GET /apps/{app}/addons":                         {scopes: read, serve: listAddOns},
+		"GET /apps/{app}/releases":                       {scopes: read, serve: listReleases},
+		"GET /apps/{app}/releases/{release}":             {scopes: read, serve: getRelease},
+		"GET /apps/{app}/releases/{release}/config-vars": {scopes: readProtected, serve: getReleaseConfigVars},
+		"GET /apps/{app}/config-vars":                    {scopes: readProtected, serve: getConfigVars},
+		"PATCH /apps/{app}/config-vars":                  {scopes: writeProtected, serve: patchConfigVars},
+		"GET /apps/{app}/formation":                      {scopes: read, serve: listFormation},
+		"PATCH /apps/{app}/formation":                    {scopes: write, serve: patchFormations},
+		"GET /apps/{app}/formation/{type}":               {scopes: read, serve: getFormation},
+		"PATCH /apps/{app}/formation/{type}":             {scopes: write, serve: patchFormation},
+		"GET /apps/{app}/dynos":                          {scopes: read, serve: listDynos},
+		"DELETE /apps/{app}/dynos":                       {scopes: write, serve: restartDynos},
+		"GET /apps/{app}/dynos/{dyno}":                   {scopes: read, serve: getDyno},
+		"DELETE /apps/{app}/dynos/{dyno}":                {scopes: write, serve: restartDyno},
 		// What ps:stop asks for: a dyno of the formation comes back at once.
 		"POST /apps/{app}/dynos/{dyno}/actions/stop": {scopes: write, serve: restartDyno},
-		"/": {scopes: read, serve: noEndpoint},
+		// Heroku does not say which scopes webhooks need [?].
+		"GET /apps/{app}/webhooks":              {scopes: read, serve: listWebhooks},
+		"POST /apps/{app}/webhooks":             {scopes: write, serve: createWebhook},
+		"GET /apps/{app}/webhooks/{webhook}":    {scopes: read, serve: getWebhook},
+		"PATCH /apps/{app}/webhooks/{webhook}":  {scopes: write, serve: updateWebhook},
+		"DELETE /apps/{app}/webhooks/{webhook}": {scopes: write, serve: deleteWebhook},
+		"/":                                     {scopes: read, serve: noEndpoint},
 	} {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e) })
 	}
@@ -83,8 +93,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if err := bufferBody(r); err != nil {
 		abort(w)
 	}
-	fault := s.takeFault(r)
-	if answered, status := fault.strike(s, w, r); answered {
+	c.fault = s.takeFault(r)
+	if answered, status := c.fault.strike(s, w, r); answered {
 		record.Status = status
 		return
 	}
@@ -92,7 +102,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	after := record
 	after.Status = a.status
 	runHooks(s, s.after, after)
-	if fault.losesAnswer() {
+	if c.fault.losesAnswer() {
 		abort(w)
 	}
 	record.Status = a.status

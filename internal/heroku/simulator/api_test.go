@@ -39,6 +39,8 @@ func TestGates(t *testing.T) {
 		{"another account's app", "GET", "/apps/private", nil, 403, "forbidden", "You do not have access to the app private."},
 		{"no such process type", "GET", "/apps/shop/formation/clock", nil, 404, "not_found", "Couldn't find that process type (clock)."},
 		{"no such dyno", "GET", "/apps/shop/dynos/worker.7", nil, 404, "not_found", "Couldn't find that dyno."},
+		{"no such release", "GET", "/apps/shop/releases/7", nil, 404, "not_found", "Couldn't find that release."},
+		{"no such webhook", "GET", "/apps/shop/webhooks/7", nil, 404, "not_found", "Couldn't find that webhook."},
 		{"no add-ons", "GET", "/apps/shop/addons", nil, 200, "", ""},
 		{"no such endpoint", "GET", "/apps/shop/pipeline-couplings", nil, 404, "not_found", ""},
 		{"no such method", "POST", "/apps/shop/formation", nil, 404, "not_found", ""},
@@ -55,7 +57,7 @@ func TestGates(t *testing.T) {
 				return
 			}
 			e := r.apiError(t)
-			if e.ID != test.id || e.URL == "" || (test.message != "" && e.Message != test.message) {
+			if e.ID != test.id || (test.message != "" && e.Message != test.message) {
 				t.Errorf("%+v", e)
 			}
 		})
@@ -72,6 +74,7 @@ func TestScopes(t *testing.T) {
 		{"GET", "/apps/shop/formation", []string{"read", "write", "read-protected", "write-protected"}},
 		{"PATCH", "/apps/shop/formation/worker", []string{"write", "write-protected"}},
 		{"GET", "/apps/shop/config-vars", []string{"read-protected", "write-protected"}},
+		{"GET", "/apps/shop/releases/1/config-vars", []string{"read-protected", "write-protected"}},
 		{"PATCH", "/apps/shop/config-vars", []string{"write-protected"}},
 	}
 	for _, test := range tests {
@@ -189,6 +192,29 @@ func TestTheNewestReleaseFirst(t *testing.T) {
 	do(t, s, "GET", "/apps/shop/releases", "", headers{"Range": "version ..; order=desc,max=1"}).decode(t, &releases)
 	if len(releases) != 1 || releases[0].Version != 11 || !releases[0].Current || releases[0].Description != "Set A config vars" {
 		t.Errorf("%+v", releases)
+	}
+}
+
+func TestAReleaseByVersionOrID(t *testing.T) {
+	s := platform(t, simulator.Options{}, shop(simulator.Process{}))
+	do(t, s, "PATCH", "/apps/shop/config-vars", `{"A": "1"}`, nil)
+	type release struct {
+		ID      string
+		Version int
+		Current bool
+	}
+	for version, current := range map[string]bool{"1": false, "2": true} {
+		var byVersion, byID release
+		get(t, s, "/apps/shop/releases/"+version).decode(t, &byVersion)
+		get(t, s, "/apps/shop/releases/"+byVersion.ID).decode(t, &byID)
+		if byVersion != byID || fmt.Sprint(byVersion.Version) != version || byVersion.Current != current {
+			t.Errorf("%s: %+v, %+v", version, byVersion, byID)
+		}
+		var vars map[string]string
+		get(t, s, "/apps/shop/releases/"+version+"/config-vars").decode(t, &vars)
+		if (vars["A"] == "1") != current || vars["REDIS_URL"] != "redis://example" {
+			t.Errorf("%s: %v", version, vars)
+		}
 	}
 }
 

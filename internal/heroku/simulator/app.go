@@ -2,13 +2,11 @@ package simulator
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -41,15 +39,16 @@ type app struct {
 	id         string
 	created    time.Time
 	updated    time.Time
-	releases   []release // the first, and one for each change of config vars
+	releases   []release // the first, and one for each change of config vars or code
 	formations []*formation
+	webhooks   []*webhook
+	held       *HeldDeliveries // nil where deliveries leave at once
 }
 
 // From schema.json.
 var (
 	appName     = regexp.MustCompile(`^[a-z][a-z0-9-]{1,28}[a-z0-9]$`)
 	processType = regexp.MustCompile(`^[-\w]{1,128}$`)
-	configVar   = regexp.MustCompile(`^\w+$`)
 )
 
 // AddApp adds an app and starts its dynos.
@@ -70,8 +69,9 @@ func (s *Server) AddApp(description App) error {
 		App: description, server: s, id: stableID("app", description.Name),
 		created: now, updated: now,
 	}
-	a.releases = []release{{version: 1, created: now, user: a.owner(), description: "Initial release"}}
-	a.ConfigVars = maps.Clone(description.ConfigVars)
+	a.ConfigVars = map[string]string{}
+	maps.Copy(a.ConfigVars, description.ConfigVars)
+	a.releases = []release{{version: 1, created: now, user: a.owner(), description: "Initial release", configVars: a.ConfigVars}}
 	a.DynoLimit = cmp.Or(a.DynoLimit, 100)
 	a.BootTime = cmp.Or(a.BootTime, s.options.BootTime)
 	for _, p := range description.Formation {
@@ -81,9 +81,20 @@ func (s *Server) AddApp(description App) error {
 	}
 	s.apps[a.Name] = a
 	for _, f := range a.formations {
-		f.grow()
+		f.grow(a.owner())
 	}
 	return nil
+}
+
+// withApp calls f with an app, by its name, while Server.mu is held.
+func (s *Server) withApp(name string, f func(*app) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.app(name)
+	if a == nil {
+		return notFound("Couldn't find that app.")
+	}
+	return f(a)
 }
 
 func (a *app) addProcess(p Process, now time.Time) error {
@@ -97,14 +108,36 @@ func (a *app) addProcess(p Process, now time.Time) error {
 	return nil
 }
 
-// RemoveApp destroys an app: its dynos are stopped, and it is not found any more.
+// RemoveApp destroys an app: its dynos are stopped, and it is not found any more. Its webhooks go
+// first, and tell nobody.
 func (s *Server) RemoveApp(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.app(name); a != nil {
+		for _, w := range a.webhooks {
+			w.remove()
+		}
+		a.webhooks = nil
 		a.stop()
 		delete(s.apps, a.Name)
 	}
+}
+
+// RemoveProcess deploys a version of an app whose Procfile lacks a process type: its dynos stop, and it
+// is not found any more.
+func (s *Server) RemoveProcess(name, processType string) error {
+	return s.withApp(name, func(a *app) error {
+		f, err := a.find(processType)
+		if err != nil {
+			return err
+		}
+		f.Quantity, f.updated = 0, time.Now()
+		f.shrink()
+		a.formations = slices.DeleteFunc(a.formations, func(other *formation) bool { return other == f })
+		a.newRelease(a.owner(), "Deploy 0123abcd")
+		f.notifyDestroyed(a.owner())
+		return nil
+	})
 }
 
 // SetDynoLimit bounds the dynos of an app from now on. Those above it stay.
@@ -114,16 +147,6 @@ func (s *Server) SetDynoLimit(name string, limit int) {
 	if a := s.app(name); a != nil {
 		a.DynoLimit = limit
 	}
-}
-
-// ConfigVars returns an app's config vars.
-func (s *Server) ConfigVars(name string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := s.app(name); a != nil {
-		return maps.Clone(a.ConfigVars)
-	}
-	return nil
 }
 
 func (a *app) stop() {
@@ -152,11 +175,10 @@ func (a *app) reference() reference { return reference{ID: a.id, Name: a.Name} }
 func getApp(c *call) (any, error) {
 	a := c.app
 	stack := reference{ID: stableID("stack", "heroku-24"), Name: "heroku-24"}
-	owner := account{email: a.owner()}
 	released := timestamp(a.current().created)
 	return appResource{
 		ID: a.id, Name: a.Name, BuildStack: stack, Stack: stack,
-		Owner:      ownerResource{ID: owner.id(), Email: owner.email},
+		Owner:      person(a.owner()),
 		Region:     reference{ID: stableID("region", "us"), Name: "us"},
 		GitURL:     "https://git.heroku.com/" + a.Name + ".git",
 		WebURL:     "https://" + a.Name + ".herokuapp.com/",
@@ -168,38 +190,3 @@ func getApp(c *call) (any, error) {
 
 // listAddOns is there for the CLI's apps:info; the simulated platform sells none.
 func listAddOns(*call) (any, error) { return collection{}, nil }
-
-func getConfigVars(c *call) (any, error) {
-	vars := map[string]string{} // a copy: it is encoded after the lock is given up
-	maps.Copy(vars, c.app.ConfigVars)
-	return vars, nil
-}
-
-// patchConfigVars sets variables, and removes those that are null. A change releases the app anew.
-func patchConfigVars(c *call) (any, error) {
-	var changes map[string]*string
-	if err := json.NewDecoder(c.request.Body).Decode(&changes); err != nil {
-		return nil, newError(http.StatusBadRequest, "bad_request", "Invalid request body.")
-	}
-	for name := range changes {
-		if !configVar.MatchString(name) {
-			return nil, invalidParams("Invalid config var name %q.", name)
-		}
-	}
-	before := maps.Clone(c.app.ConfigVars)
-	if c.app.ConfigVars == nil {
-		c.app.ConfigVars = map[string]string{}
-	}
-	for name, value := range changes {
-		if value == nil {
-			delete(c.app.ConfigVars, name)
-		} else {
-			c.app.ConfigVars[name] = *value
-		}
-	}
-	if !maps.Equal(before, c.app.ConfigVars) {
-		c.app.newRelease(c.token.Account, "Set "+strings.Join(slices.Sorted(maps.Keys(changes)), ", ")+" config vars")
-		c.updated = c.app.updated
-	}
-	return maps.Clone(c.app.ConfigVars), nil
-}

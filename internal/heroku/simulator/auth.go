@@ -2,10 +2,8 @@ package simulator
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,12 +24,11 @@ type token struct {
 	account *account
 }
 
-// account owns a rate budget: tokens that come back at a steady pace.
+// account is a person or a machine that requests are made for.
 type account struct {
-	email    string
-	created  time.Time
-	budget   float64
-	budgetAt time.Time
+	email   string
+	created time.Time
+	budget  budget
 }
 
 // AddToken adds a token, and its account with a full budget where that is new.
@@ -54,26 +51,14 @@ func (s *Server) RemoveToken(secret string) {
 	delete(s.tokens, secret)
 }
 
-// SetBudget sets how many requests an account has left; it goes on being refilled.
-func (s *Server) SetBudget(email string, remaining int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.account(email)
-	a.budget, a.budgetAt = float64(remaining), time.Now()
-}
-
-// Budget says how many requests an account has left.
-func (s *Server) Budget(email string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.remaining(s.account(email))
-}
-
 func (s *Server) account(email string) *account {
 	a := s.accounts[email]
 	if a == nil {
 		now := time.Now()
-		a = &account{email: email, created: now, budget: float64(s.options.RateCapacity), budgetAt: now}
+		a = &account{
+			email: email, created: now,
+			budget: budget{tokens: float64(s.options.RateCapacity), at: now, multiplier: 1},
+		}
 		s.accounts[email] = a
 	}
 	return a
@@ -110,42 +95,6 @@ func authorize(c *call, accepted []string) error {
 		strings.Join(c.token.Scopes, ", "), strings.Join(accepted, ", ")))
 }
 
-// spend takes one token of the account's budget. A refused request costs nothing.
-func (s *Server) spend(c *call, free bool) error {
-	a := c.token.account
-	remaining := s.remaining(a)
-	c.header.Set("Ratelimit-Multiplier", "1")
-	if free {
-		c.header.Set("Ratelimit-Remaining", strconv.Itoa(remaining))
-		return nil
-	}
-	if remaining < 1 {
-		c.header.Set("Ratelimit-Remaining", "0")
-		return rateLimited()
-	}
-	a.budget--
-	c.header.Set("Ratelimit-Remaining", strconv.Itoa(remaining-1))
-	return nil
-}
-
-func (s *Server) remaining(a *account) int {
-	now := time.Now()
-	a.budget += now.Sub(a.budgetAt).Minutes() * float64(s.options.RateRefill)
-	a.budget = min(a.budget, float64(s.options.RateCapacity))
-	a.budgetAt = now
-	// Rounding down would lose a token to the last bit of a sum of fractions.
-	return int(math.Floor(a.budget + 1e-6))
-}
-
-func rateLimited() *apiError {
-	return newError(http.StatusTooManyRequests, "rate_limit",
-		"Your account reached the API rate limit\nPlease wait a few minutes before making new requests")
-}
-
-func getRateLimit(c *call) (any, error) {
-	return map[string]int{"remaining": c.server.remaining(c.token.account)}, nil
-}
-
 func getAccount(c *call) (any, error) {
 	a := c.token.account
 	c.updated = a.created
@@ -157,6 +106,12 @@ func getAccount(c *call) (any, error) {
 
 // id is the same on every run, like all ids here: a restarted simulator is the same platform.
 func (a *account) id() string { return stableID("account", a.email) }
+
+// person is how resources name an account.
+func person(email string) ownerResource {
+	a := account{email: email}
+	return ownerResource{ID: a.id(), Email: email}
+}
 
 func stableID(parts ...string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(strings.Join(parts, "\x00"))).String()

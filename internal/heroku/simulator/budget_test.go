@@ -60,3 +60,36 @@ func TestBudgetBelongsToTheAccount(t *testing.T) {
 		}
 	})
 }
+
+func TestRateMultiplier(t *testing.T) {
+	quiet(t, simulator.Options{}, func(t *testing.T, s *simulator.Server) {
+		s.AddToken(simulator.Token{Secret: "other", Account: "other@example.com"})
+		s.SetRateMultiplier(owner, 3)
+		steps := []struct {
+			wait                  time.Duration
+			token                 string
+			multiplier, remaining string
+		}{
+			{0, secret, "3", "13499"},
+			{0, "HRKU-identity", "3", "13498"},
+			{time.Second, secret, "3", "13499"}, // 3.75 came back, up to the capacity
+			{0, "other", "1", "4499"},
+		}
+		for i, step := range steps {
+			time.Sleep(step.wait)
+			h := answer(t, s, step.token, "/account").Header()
+			if h.Get("Ratelimit-Multiplier") != step.multiplier || h.Get("Ratelimit-Remaining") != step.remaining {
+				t.Errorf("step %d: %v", i, h)
+			}
+		}
+		s.SetBudget(owner, 0)
+		time.Sleep(time.Minute)
+		if got := s.Budget(owner); got != 225 {
+			t.Errorf("%d came back in a minute, want 225", got)
+		}
+		s.SetRateMultiplier(owner, 1)
+		if got := s.Budget(owner); got != 75 {
+			t.Errorf("%d left, want a third", got)
+		}
+	})
+}

@@ -36,6 +36,16 @@ func TestControl(t *testing.T) {
 	expect("GET", "/apps/shop", "", 429)
 	expect("PUT", "/_simulator/budget", `{"account": "owner@example.com", "remaining": 10}`, 204)
 	expect("PATCH", workerPath, `{"quantity": 1}`, 200)
+	expect("PUT", "/_simulator/budget", `{"account": "owner@example.com", "multiplier": 2}`, 204)
+	if got := s.Budget(owner); got != 18 {
+		t.Errorf("%d left, want twice what was left", got)
+	}
+	expect("PUT", "/_simulator/config-var", `{"app": "shop", "name": "REDIS_URL", "value": "redis://new"}`, 204)
+	if got := s.ConfigVars("shop")["REDIS_URL"]; got != "redis://new" {
+		t.Error(got)
+	}
+	expect("PUT", "/_simulator/config-var", `{"app": "none", "name": "REDIS_URL", "value": "redis://new"}`, 400)
+	expect("GET", "/_simulator/deliveries", "", 200)
 	expect("GET", "/_simulator/other", "", 404)
 
 	await(t, s, func() bool { return len(s.Requests()) == 5 })

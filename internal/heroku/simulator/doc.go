@@ -2,9 +2,10 @@
 // Its dynos can be real processes.
 //
 // It answers as the real API does in everything a scaler meets: authentication and scopes, the rate
-// budget of an account, paging, conditional requests, limits on dynos and error bodies. Faults can be
-// injected, every request and every step in a dyno's life is recorded, and Wait blocks until the
-// record says what a test hopes for, so that no test has to sleep.
+// budget of an account, paging, conditional requests, limits on dynos, error bodies and webhooks. Faults
+// can be injected, deliveries to webhooks held back, swapped, doubled and replayed. Every request, every
+// delivery and every step in a dyno's life is recorded, and Wait blocks until the record says what a
+// test hopes for, so that no test has to sleep.
 //
 // Everything is in memory. Server.mu guards all of it except the history, which has its own lock and
 // may be locked while Server.mu is held, never the other way around. An endpoint runs wholly under

@@ -34,13 +34,14 @@ type dyno struct {
 	stopped   chan struct{} // closed to stop it
 
 	// Guarded by Server.mu.
-	state   string
-	updated time.Time
-	process process
+	state      string
+	updated    time.Time
+	process    process
+	exitStatus int // of the last process
 }
 
-// start begins a dyno with a number. Server.mu is held.
-func (f *formation) start(number int) {
+// start begins a dyno with a number, on behalf of an account. Server.mu is held.
+func (f *formation) start(number int, by string) {
 	s := f.app.server
 	if s.closed {
 		return
@@ -55,6 +56,7 @@ func (f *formation) start(number int) {
 	f.dynos = append(f.dynos, d)
 	slices.SortFunc(f.dynos, func(a, b *dyno) int { return cmp.Compare(a.number, b.number) })
 	f.record(Event{Kind: Requested, Dyno: d.name})
+	d.notifyCreated(by)
 	s.active.Add(1)
 	go d.run()
 }
@@ -74,11 +76,12 @@ func (f *formation) stop(d *dyno) {
 	f.stopping = append(f.stopping, d)
 	d.state, d.updated = StateDown, time.Now()
 	close(d.stopped)
+	d.notifyState("update", "stopping")
 }
 
-func (f *formation) replace(d *dyno) {
+func (f *formation) replace(d *dyno, by string) {
 	f.stop(d)
-	f.start(d.number)
+	f.start(d.number, by)
 }
 
 // run restarts what ends by itself: at once after the first crash, then after growing delays
@@ -168,8 +171,12 @@ func (d *dyno) become(state string, e Event) {
 	s := d.formation.app.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.Kind == Exited {
+		d.exitStatus = e.ExitCode
+	}
 	if state != "" && d.state != StateDown {
 		d.state, d.updated = state, time.Now()
+		d.notifyState(actionOf(state), state)
 	}
 	e.Dyno = d.name
 	d.formation.record(e)
@@ -180,6 +187,7 @@ func (d *dyno) gone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.formation.stopping = slices.DeleteFunc(d.formation.stopping, func(other *dyno) bool { return other == d })
+	d.notifyState("destroy", StateDown)
 }
 
 // Kill ends the process of a dyno as a crash does, with SIGKILL to all of it.
@@ -219,13 +227,15 @@ func (a *app) dyno(identity string) *dyno {
 }
 
 func (d *dyno) resource() dynoResource {
-	a := d.formation.app
 	return dynoResource{
-		App: a.reference(), ID: d.id, Name: d.name, Type: d.formation.Type, State: d.state,
+		App: d.formation.app.reference(), ID: d.id, Name: d.name, Type: d.formation.Type, State: d.state,
 		Command: d.formation.command(), Size: d.size.name, DynoSize: d.size.reference(),
-		Release:   releaseReference{ID: a.releaseID(d.release), Version: d.release},
-		CreatedAt: timestamp(d.created), UpdatedAt: timestamp(d.updated),
+		Release: d.releaseReference(), CreatedAt: timestamp(d.created), UpdatedAt: timestamp(d.updated),
 	}
+}
+
+func (d *dyno) releaseReference() releaseReference {
+	return releaseReference{ID: d.formation.app.releaseID(d.release), Version: d.release}
 }
 
 func listDynos(c *call) (any, error) {
@@ -250,7 +260,7 @@ func getDyno(c *call) (any, error) {
 
 func restartDynos(c *call) (any, error) {
 	for _, f := range c.app.formations {
-		f.restart()
+		f.restart(c.token.Account)
 	}
 	return nil, nil
 }
@@ -261,7 +271,7 @@ func restartDyno(c *call) (any, error) {
 		return nil, notFound("Couldn't find that dyno.")
 	}
 	if d.state != StateDown {
-		d.formation.replace(d)
+		d.formation.replace(d, c.token.Account)
 	}
 	return nil, nil
 }

@@ -13,7 +13,7 @@ import (
 // Effect is what a Fault does to a request.
 type Effect string
 
-// Effects. All but LoseAnswer and Slow keep the request from being applied.
+// Effects. All but LoseAnswer, Slow and PartlyApply keep the request from being applied.
 const (
 	// Status answers with the fault's Status, ID and Message.
 	Status Effect = "status"
@@ -30,6 +30,10 @@ const (
 	LoseAnswer Effect = "lose-answer"
 	// Slow applies and answers after Delay.
 	Slow Effect = "slow"
+	// PartlyApply applies the first Applied updates of a PATCH of the formation and refuses the next
+	// one with the fault's Status, 422 where 0, ID and Message. Shorter ones it leaves alone. Heroku
+	// does not say whether a batch is atomic [?].
+	PartlyApply Effect = "partly-apply"
 )
 
 // Fault makes requests fail. Of several that match, the one injected first strikes.
@@ -49,6 +53,7 @@ type Fault struct {
 	Message    string        `json:"message,omitempty"`
 	RetryAfter string        `json:"retryAfter,omitempty"`
 	Delay      time.Duration `json:"-"`
+	Applied    int           `json:"applied,omitempty"`
 }
 
 type fault struct {
@@ -129,7 +134,7 @@ func (f *fault) strike(s *Server, w http.ResponseWriter, r *http.Request) (answe
 			abort(w)
 		}
 		return false, 0
-	case LoseAnswer:
+	case LoseAnswer, PartlyApply:
 		return false, 0
 	}
 	a := f.answer(w.Header())
@@ -141,6 +146,19 @@ func (f *fault) strike(s *Server, w http.ResponseWriter, r *http.Request) (answe
 		a.write(w)
 	}
 	return true, a.status
+}
+
+// split parts the updates that are applied from those that are not.
+func (f *fault) split(updates []update) (applied, refused []update) {
+	if f == nil || f.Effect != PartlyApply || f.Applied >= len(updates) {
+		return updates, nil
+	}
+	return updates[:f.Applied], updates[f.Applied:]
+}
+
+func (f *fault) refusal(processType string) *apiError {
+	status := cmp.Or(f.Status, http.StatusUnprocessableEntity)
+	return newError(status, cmp.Or(f.ID, "invalid_params"), cmp.Or(f.Message, "Cannot update "+processType+"."))
 }
 
 func (f *fault) answer(header http.Header) answer {
@@ -169,7 +187,7 @@ func (s *Server) waitFor(r *http.Request, ready <-chan time.Time) bool {
 		return true
 	case <-r.Context().Done():
 		return false
-	case <-s.closing:
+	case <-s.closing.Done():
 		return false
 	}
 }

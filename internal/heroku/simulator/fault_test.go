@@ -54,6 +54,34 @@ func TestFaultAnswers(t *testing.T) {
 	}
 }
 
+// A batch of three updates that raises web, worker and web again.
+func TestABatchIsPartlyApplied(t *testing.T) {
+	const batch = `{"updates": [{"type": "web", "quantity": 2}, {"type": "worker", "quantity": 3}, {"type": "web", "quantity": 5}]}`
+	for applied, want := range []struct {
+		status, web, worker int
+		refused             string
+	}{{422, 1, 0, "web"}, {422, 2, 0, "worker"}, {422, 2, 3, "web"}, {200, 5, 3, ""}} {
+		s := platform(t, simulator.Options{}, shop(simulator.Process{}))
+		s.Inject(simulator.Fault{Effect: simulator.PartlyApply, Applied: applied})
+		r := do(t, s, "PATCH", "/apps/shop/formation", batch, nil)
+		if r.status != want.status || s.Quantity("shop", "web") != want.web || s.Quantity("shop", "worker") != want.worker {
+			t.Errorf("%d applied: %d, web %d, worker %d", applied, r.status, s.Quantity("shop", "web"), s.Quantity("shop", "worker"))
+		}
+		if want.status == 422 && r.apiError(t).Message != "Cannot update "+want.refused+"." {
+			t.Errorf("%d applied: %s", applied, r.body)
+		}
+		var refused string
+		for _, e := range s.Events() {
+			if e.Kind == simulator.Refused {
+				refused += e.Type
+			}
+		}
+		if refused != want.refused {
+			t.Errorf("%d applied: refused %q, want %q", applied, refused, want.refused)
+		}
+	}
+}
+
 func TestFaultsThatCutTheConnection(t *testing.T) {
 	for effect, quantity := range map[simulator.Effect]int{simulator.Reset: 0, simulator.LoseAnswer: 1} {
 		t.Run(string(effect), func(t *testing.T) {

@@ -91,7 +91,7 @@ func (a *app) find(identity string) (*formation, error) {
 func patchFormation(c *call) (any, error) {
 	var u update
 	if err := json.NewDecoder(c.request.Body).Decode(&u); err != nil {
-		return nil, newError(http.StatusBadRequest, "bad_request", "Invalid request body.")
+		return nil, badRequest()
 	}
 	u.Type = c.request.PathValue("type")
 	if err := c.change([]update{u}); err != nil {
@@ -106,7 +106,7 @@ func patchFormations(c *call) (any, error) {
 		Updates []update `json:"updates"`
 	}
 	if err := json.NewDecoder(c.request.Body).Decode(&body); err != nil {
-		return nil, newError(http.StatusBadRequest, "bad_request", "Invalid request body.")
+		return nil, badRequest()
 	}
 	if len(body.Updates) == 0 {
 		return nil, invalidParams("No updates specified.")
@@ -121,17 +121,24 @@ func patchFormations(c *call) (any, error) {
 	return resources, nil
 }
 
-// change validates all updates before it applies any.
+// change validates all updates before it applies any. A fault may refuse one of them, and all behind it.
 func (c *call) change(updates []update) error {
-	p, err := c.app.plan(updates)
+	applied, refused := c.fault.split(updates)
+	p, err := c.app.plan(applied)
 	if err != nil {
 		return err
 	}
-	c.app.apply(p, Event{
+	by := Event{
 		Kind: Scaled, Account: c.token.Account, Method: c.request.Method, Path: c.request.URL.Path, RequestID: c.requestID,
-	})
+	}
+	c.app.apply(p, by)
 	c.updated = c.app.updated
-	return nil
+	if len(refused) == 0 {
+		return nil
+	}
+	by.Kind, by.App, by.Type = Refused, c.app.Name, refused[0].Type
+	c.server.addEvent(by)
+	return c.fault.refusal(refused[0].Type)
 }
 
 func (a *app) plan(updates []update) (plan, error) {
@@ -243,7 +250,9 @@ func (a *app) check(p plan) error {
 	return nil
 }
 
+// checkTiers names two sizes that do not go together, the cheaper one first.
 func checkTiers(sizes []dynoSize) error {
+	slices.SortStableFunc(sizes, func(a, b dynoSize) int { return cmp.Compare(a.cents, b.cents) })
 	for _, z := range sizes {
 		if z.tier != sizes[0].tier {
 			return invalidParams("Cannot use the following dyno types in the same app: %s and %s", sizes[0].name, z.name)
@@ -285,29 +294,27 @@ func (a *app) apply(p plan, by Event) {
 			continue
 		}
 		a.touch()
+		before := change{quantity: f.Quantity, size: f.size}
 		f.Quantity, f.size, f.updated = next.quantity, next.size, a.updated
+		f.notifyUpdated(by.Account, before)
 		f.shrink()
 		if resized {
-			f.restart()
+			f.restart(by.Account)
 		}
-		f.grow()
+		f.grow(by.Account)
 	}
 }
 
 // Scale sets a quantity as a person's `heroku ps:scale` does: same limits, recorded, no request.
 func (s *Server) Scale(appName, processType string, quantity int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.app(appName)
-	if a == nil {
-		return notFound("Couldn't find that app.")
-	}
-	p, err := a.plan([]update{{Type: processType, Quantity: json.RawMessage(strconv.Itoa(quantity))}})
-	if err != nil {
-		return err
-	}
-	a.apply(p, Event{Kind: Scaled, Account: a.owner()})
-	return nil
+	return s.withApp(appName, func(a *app) error {
+		p, err := a.plan([]update{{Type: processType, Quantity: json.RawMessage(strconv.Itoa(quantity))}})
+		if err != nil {
+			return err
+		}
+		a.apply(p, Event{Kind: Scaled, Account: a.owner()})
+		return nil
+	})
 }
 
 // Quantity is the quantity of a process type, and -1 where there is none such.
@@ -323,9 +330,9 @@ func (s *Server) Quantity(appName, processType string) int {
 }
 
 // grow starts dynos until there are Quantity of them.
-func (f *formation) grow() {
+func (f *formation) grow(by string) {
 	for number := len(f.dynos) + 1; number <= f.Quantity; number++ {
-		f.start(number)
+		f.start(number, by)
 	}
 }
 
@@ -337,9 +344,9 @@ func (f *formation) shrink() {
 }
 
 // restart replaces every dyno. The new one does not wait for the old one's end.
-func (f *formation) restart() {
+func (f *formation) restart(by string) {
 	for _, d := range slices.Clone(f.dynos) {
-		f.replace(d)
+		f.replace(d, by)
 	}
 }
 

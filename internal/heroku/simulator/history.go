@@ -10,11 +10,13 @@ import (
 // Kind is what an Event tells.
 type Kind string
 
-// Scaled is a quantity set by a PATCH or by Scale, and told also where nothing changed. The others are
-// the steps in a dyno's life, in their order: Terminated is SIGTERM sent, Killed is SIGKILL sent after
-// the grace, and Crashed follows Exited where nobody had told the process to end.
+// Scaled is a quantity set by a PATCH or by Scale, and told also where nothing changed; Refused is the
+// update at which a PartlyApply fault cut a PATCH short. The others are the steps in a dyno's life, in
+// their order: Terminated is SIGTERM sent, Killed is SIGKILL sent after the grace, and Crashed follows
+// Exited where nobody had told the process to end.
 const (
 	Scaled     Kind = "scaled"
+	Refused    Kind = "refused"
 	Requested  Kind = "requested"
 	Started    Kind = "started"
 	Up         Kind = "up"
@@ -58,10 +60,11 @@ type Request struct {
 
 // history is what has happened, append-only.
 type history struct {
-	lock     sync.Mutex
-	events   []Event
-	requests []Request
-	changed  chan struct{}
+	lock       sync.Mutex
+	events     []Event
+	requests   []Request
+	deliveries []Delivery
+	changed    chan struct{}
 }
 
 // Events returns all events so far.
@@ -78,14 +81,22 @@ func (h *history) Requests() []Request {
 	return slices.Clone(h.requests)
 }
 
-// Changed returns a channel that is closed at the next event or request.
+// Deliveries returns all attempts to deliver to webhooks that have ended so far, in the order in which
+// they ended.
+func (h *history) Deliveries() []Delivery {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	return slices.Clone(h.deliveries)
+}
+
+// Changed returns a channel that is closed at the next event, request or delivery, attempted or held.
 func (h *history) Changed() <-chan struct{} {
 	h.lock.Lock()
 	defer h.lock.Unlock()
 	return h.changed
 }
 
-// Wait returns nil as soon as done, which is asked now and after every event and request, says yes.
+// Wait returns nil as soon as done, which is asked now and after all that Changed tells, says yes.
 func (h *history) Wait(ctx context.Context, done func() bool) error {
 	for {
 		changed := h.Changed()
@@ -112,6 +123,21 @@ func (h *history) addRequest(r Request) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
 	h.requests = append(h.requests, r)
+	h.tell()
+}
+
+func (h *history) addDelivery(d Delivery) {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	d.Seq, d.Time = len(h.deliveries)+1, time.Now()
+	h.deliveries = append(h.deliveries, d)
+	h.tell()
+}
+
+// addHeld tells of a delivery that is not recorded before it leaves.
+func (h *history) addHeld() {
+	h.lock.Lock()
+	defer h.lock.Unlock()
 	h.tell()
 }
 

@@ -12,6 +12,14 @@ func (t timestamp) MarshalJSON() ([]byte, error) {
 	return []byte(time.Time(t).UTC().Format(`"` + time.RFC3339 + `"`)), nil
 }
 
+// microTimestamp is the time of a notification, which Heroku tells to the microsecond.
+type microTimestamp time.Time
+
+// MarshalJSON writes microseconds in UTC.
+func (t microTimestamp) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(t).UTC().Format(`"2006-01-02T15:04:05.000000Z"`)), nil
+}
+
 type reference struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -112,6 +120,30 @@ type dynoResource struct {
 	State     string           `json:"state"`
 	Type      string           `json:"type"`
 	UpdatedAt timestamp        `json:"updated_at"`
+}
+
+// dynoStateResource is what the entity dyno tells in notifications. It has no times.
+type dynoStateResource struct {
+	App        reference        `json:"app"`
+	Command    string           `json:"command"`
+	ExitStatus *int             `json:"exit_status"`
+	ID         string           `json:"id"`
+	Management *string          `json:"management"` // how it was started; null for a formation's [?]
+	Name       string           `json:"name"`
+	Release    releaseReference `json:"release"`
+	Size       string           `json:"size"`
+	State      string           `json:"state"`
+	Type       string           `json:"type"`
+}
+
+type webhookResource struct {
+	App       reference `json:"app"`
+	CreatedAt timestamp `json:"created_at"`
+	ID        string    `json:"id"`
+	Include   []string  `json:"include"`
+	Level     string    `json:"level"`
+	UpdatedAt timestamp `json:"updated_at"`
+	URL       string    `json:"url"`
 }
 
 type dynoSizeResource struct {

@@ -21,6 +21,13 @@ type Options struct {
 	// CrashDelay is the pause before the second restart of a crashed dyno, doubled for each later one;
 	// the first restart comes at once. Heroku documents the growth and not the figures; 10 s here.
 	CrashDelay time.Duration
+	// RetryDelay is the pause before the second attempt of a delivery to a webhook of level sync,
+	// doubled for each later one up to an hour. Heroku documented the growth and not the first pause;
+	// 1 s here.
+	RetryDelay time.Duration
+	// DeliveryTransport carries deliveries to webhooks. Where it is nil they go out directly, each on a
+	// connection of its own.
+	DeliveryTransport http.RoundTripper
 	// Output takes what dynos print, line by line, each prefixed with the dyno's name.
 	Output io.Writer
 }
@@ -41,6 +48,12 @@ func (o Options) withDefaults() Options {
 	if o.CrashDelay == 0 {
 		o.CrashDelay = 10 * time.Second
 	}
+	if o.RetryDelay == 0 {
+		o.RetryDelay = time.Second
+	}
+	if o.DeliveryTransport == nil {
+		o.DeliveryTransport = &http.Transport{DisableKeepAlives: true}
+	}
 	if o.Output == nil {
 		o.Output = io.Discard
 	}
@@ -57,9 +70,10 @@ type Server struct {
 	http    *http.Server
 	url     string
 
-	closing chan struct{}  // closed when Close begins: hung requests end
-	killing chan struct{}  // closed when Close has no time left: grace ends
-	active  sync.WaitGroup // the listener, requests and dynos
+	closing    context.Context // done when Close begins: hung requests and deliveries end
+	beginClose context.CancelFunc
+	killing    chan struct{}  // closed when Close has no time left: grace ends
+	active     sync.WaitGroup // the listener, requests, dynos and deliveries
 
 	mu       sync.Mutex
 	closed   bool
@@ -74,17 +88,19 @@ type Server struct {
 
 // New returns a Server with no account and no app.
 func New(o Options) *Server {
+	closing, beginClose := context.WithCancel(context.Background())
 	s := &Server{
-		history:  history{changed: make(chan struct{})},
-		options:  o.withDefaults(),
-		mux:      http.NewServeMux(),
-		closing:  make(chan struct{}),
-		killing:  make(chan struct{}),
-		accounts: map[string]*account{},
-		tokens:   map[string]*token{},
-		apps:     map[string]*app{},
-		before:   map[int]func(*http.Request){},
-		after:    map[int]func(Request){},
+		history:    history{changed: make(chan struct{})},
+		options:    o.withDefaults(),
+		mux:        http.NewServeMux(),
+		closing:    closing,
+		beginClose: beginClose,
+		killing:    make(chan struct{}),
+		accounts:   map[string]*account{},
+		tokens:     map[string]*token{},
+		apps:       map[string]*app{},
+		before:     map[int]func(*http.Request){},
+		after:      map[int]func(Request){},
 	}
 	s.output = &lineWriter{to: s.options.Output}
 	s.routes()
@@ -116,14 +132,14 @@ func (s *Server) Start(addr string) error {
 // URL is where the API is, without a slash at its end; empty before Start.
 func (s *Server) URL() string { return s.url }
 
-// Close cuts all connections, stops all dynos as a scale-down does, and returns when the last process
-// is gone. When ctx ends first, the grace ends with it: processes are killed, and Close still waits.
+// Close cuts all connections, ends deliveries to webhooks, stops all dynos as a scale-down does, and
+// returns when the last process is gone. When ctx ends first, the grace ends with it: processes are killed, and Close still waits.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
 	if first {
-		close(s.closing)
+		s.beginClose()
 		for _, a := range s.apps {
 			a.stop()
 		}
