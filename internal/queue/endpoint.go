@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strconv"
@@ -16,19 +14,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/queuescaler/queuescaler/internal/secret"
 )
 
 // Secret is a string that does not print.
-type Secret string
-
-// String hides the secret.
-func (Secret) String() string { return "[redacted]" }
-
-// Format hides the secret, whatever the verb.
-func (s Secret) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, s.String()) }
-
-// MarshalText hides the secret.
-func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+type Secret = secret.Text
 
 // Verification is how much of a server's certificate is verified.
 type Verification int
