@@ -49,10 +49,10 @@ type body struct {
 			ID   string `json:"id"`
 			Name string `json:"name"`
 		} `json:"app"`
-		Type      string `json:"type"`
-		Quantity  *int   `json:"quantity"`
-		Size      string `json:"size"`
-		UpdatedAt string `json:"updated_at"`
+		Type      string          `json:"type"`
+		Quantity  json.RawMessage `json:"quantity"`
+		Size      string          `json:"size"`
+		UpdatedAt string          `json:"updated_at"`
 	} `json:"data"`
 	Metadata struct {
 		Delivery struct {
@@ -84,13 +84,22 @@ func parse(raw []byte) (delivery, bool) {
 			AppID:       b.Data.App.ID,
 			AppName:     b.Data.App.Name,
 			ProcessType: b.Data.Type,
-			Quantity:    b.Data.Quantity,
+			Quantity:    number(b.Data.Quantity),
 			Size:        b.Data.Size,
 			UpdatedAt:   updated,
 		},
 		resource: b.Data.ID,
 		id:       b.Metadata.Delivery.ID,
 	}, true
+}
+
+// number returns the integer in raw, nil if it is anything else. A *int in body would be 0 then.
+func number(raw json.RawMessage) *int {
+	var n *int
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return nil
+	}
+	return n
 }
 
 func isID(s string) bool { return s != "" && len(s) <= maxID }

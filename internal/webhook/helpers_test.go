@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -106,6 +107,12 @@ func record(o Options) (*Receiver, *[]Event) {
 		o.Secrets = []string{key}
 	}
 	return New(o), &told
+}
+
+// settle waits in a bubble of synctest until all is told.
+func settle() {
+	time.Sleep(window)
+	synctest.Wait()
 }
 
 // quantities are those of formation events.

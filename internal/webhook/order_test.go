@@ -43,7 +43,7 @@ func TestWhatIsNews(t *testing.T) {
 				r, told := record(Options{})
 				for _, d := range test.deliveries {
 					deliver(t, r, d)
-					time.Sleep(time.Second)
+					settle()
 				}
 				if got := quantities(*told); !slices.Equal(got, test.want) {
 					t.Errorf("told %v, want %v", got, test.want)
@@ -60,7 +60,7 @@ func TestFloodIsGathered(t *testing.T) {
 			deliver(t, r, scaled(i, noon.Add(time.Duration(i)*time.Second), fmt.Sprint(i)))
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(window)
+		settle()
 		if n := len(*told); n > 10 {
 			t.Errorf("a second of events was told %d times, want 10 at most", n)
 		}
@@ -76,7 +76,7 @@ func TestProcessTypesAreToldApart(t *testing.T) {
 		deliver(t, r, scaled(1, noon, "a"))
 		deliver(t, r, of(scaled(2, noon, "b"), "formation", "w", "web"))
 		deliver(t, r, of(scaled(3, noon, "c"), "dyno", "d", "worker"))
-		time.Sleep(window)
+		settle()
 		got := quantities(*told)
 		if slices.Sort(got); !slices.Equal(got, []int{1, 2, 3}) {
 			t.Errorf("told %v, want all three", got)
@@ -96,6 +96,7 @@ func TestSlowListener(t *testing.T) {
 			time.Sleep(window)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(told) > 3 || !slices.IsSorted(told) || told[len(told)-1] != 99 {
 			t.Errorf("told %v, want what waits to be gathered, up to 99", told)
 		}
@@ -189,7 +190,7 @@ func TestAnyOrderEndsWithTheNewest(t *testing.T) {
 				}
 			}
 			wg.Wait()
-			time.Sleep(window)
+			settle()
 		})
 		for processType, h := range heard {
 			checkHeard(rt, processType, h, all)

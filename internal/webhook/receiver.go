@@ -68,7 +68,7 @@ type Receiver struct {
 	tell    func(Event)
 	observe func(Outcome)
 
-	telling sync.Mutex // held while an event is told; taken before mu
+	telling chan struct{} // of one place, taken while an event is told, and before mu
 	mu      sync.Mutex
 	seen    memory
 	pending map[group]Event
@@ -88,6 +88,7 @@ func New(o Options) *Receiver {
 		signed:  newVerifier(o.Secrets),
 		tell:    o.Tell,
 		observe: o.Observe,
+		telling: make(chan struct{}, 1),
 		pending: map[group]Event{},
 	}
 	if r.observe == nil {
@@ -164,8 +165,8 @@ func (r *Receiver) gather(e Event) {
 // flush tells what was gathered. Choosing an event and telling it are one step, or two flushes of a
 // group could tell theirs in the wrong order.
 func (r *Receiver) flush(g group) {
-	r.telling.Lock()
-	defer r.telling.Unlock()
+	r.telling <- struct{}{}
+	defer func() { <-r.telling }()
 	r.mu.Lock()
 	e := r.pending[g]
 	delete(r.pending, g)

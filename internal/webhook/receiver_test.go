@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
-	"time"
 )
 
 func TestEvents(t *testing.T) {
@@ -52,7 +51,7 @@ func TestEvents(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, told := record(Options{})
 				deliver(t, r, test.delivery)
-				time.Sleep(time.Second)
+				settle()
 				if len(*told) != 1 || describe((*told)[0]) != describe(test.want) {
 					t.Errorf("told %v, want %s", *told, describe(test.want))
 				}
@@ -125,7 +124,7 @@ func TestRequests(t *testing.T) {
 				if want := []Outcome{test.outcome}; !slices.Equal(outcomes, want) {
 					t.Errorf("outcomes %v, want %v", outcomes, want)
 				}
-				time.Sleep(time.Second)
+				settle()
 				if (len(*told) > 0) != (test.outcome == Told) {
 					t.Errorf("told %v although the outcome is %s", *told, test.outcome)
 				}
