@@ -116,16 +116,23 @@ func (c *Client) DeleteWebhook(ctx context.Context, app, url string) (int, error
 		if w.URL != url {
 			continue
 		}
-		_, err := c.call(ctx, func(ctx context.Context) error {
-			return c.service.Delete(ctx, io.Discard, webhooksPath(app)+"/"+w.ID)
-		})
-		// The app is there, so it can only be the webhook that is not found.
-		if e := (*Error)(nil); err != nil && !(errors.As(err, &e) && e.Status == http.StatusNotFound) {
+		if err := c.deleteWebhook(ctx, app, w.ID); err != nil {
 			return deleted, err
 		}
 		deleted++
 	}
 	return deleted, nil
+}
+
+func (c *Client) deleteWebhook(ctx context.Context, app, id string) error {
+	_, err := c.call(ctx, func(ctx context.Context) error {
+		return c.service.Delete(ctx, io.Discard, webhooksPath(app)+"/"+id)
+	})
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusNotFound {
+		return nil // gone meanwhile: the app is there, for it had a list of webhooks
+	}
+	return err
 }
 
 func (c *Client) createWebhook(ctx context.Context, app string, want Webhook) error {

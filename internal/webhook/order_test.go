@@ -84,6 +84,40 @@ func TestProcessTypesAreToldApart(t *testing.T) {
 	})
 }
 
+func TestOneStandsForAll(t *testing.T) {
+	about := func(dyno string, quantity int, updated time.Time) object {
+		d := of(scaled(quantity, updated, dyno), "dyno", dyno, "worker")
+		if updated.IsZero() {
+			delete(d["data"].(object), "updated_at")
+		}
+		return d
+	}
+	older, newer, untimed := about("a", 1, noon), about("b", 2, noon.Add(time.Second)), about("c", 3, time.Time{})
+	tests := map[string]struct {
+		deliveries []object
+		want       int
+	}{
+		"the newer":                  {[]object{older, newer}, 2},
+		"the newer, come first":      {[]object{newer, older}, 2},
+		"the later of the same time": {[]object{older, about("d", 4, noon)}, 4},
+		"one without a time":         {[]object{older, untimed, newer}, 3},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, told := record(Options{})
+				for _, d := range test.deliveries {
+					deliver(t, r, d)
+				}
+				settle()
+				if got := quantities(*told); !slices.Equal(got, []int{test.want}) {
+					t.Errorf("told %v, want %d", got, test.want)
+				}
+			})
+		})
+	}
+}
+
 func TestSlowListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []int

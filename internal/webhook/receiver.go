@@ -150,16 +150,24 @@ func (r *Receiver) take(body []byte) Outcome {
 	return Told
 }
 
-// gather keeps the newest event of a group until its window ends. The caller holds the lock.
+// gather keeps one event of a group until its window ends. The caller holds the lock.
 func (r *Receiver) gather(e Event) {
 	g := group{e.Kind, e.AppID, e.ProcessType}
-	waiting, ok := r.pending[g]
-	if !ok {
+	if waiting, ok := r.pending[g]; ok {
+		e = newer(waiting, e)
+	} else {
 		time.AfterFunc(window, func() { r.flush(g) })
 	}
-	if !ok || !e.UpdatedAt.Before(waiting.UpdatedAt) {
-		r.pending[g] = e
+	r.pending[g] = e
+}
+
+// newer returns the one that stands for both, a the one that came first. One without a time may be the
+// newest there is.
+func newer(a, b Event) Event {
+	if a.UpdatedAt.IsZero() || !b.UpdatedAt.IsZero() && b.UpdatedAt.Before(a.UpdatedAt) {
+		return a
 	}
+	return b
 }
 
 // flush tells what was gathered. Choosing an event and telling it are one step, or two flushes of a
