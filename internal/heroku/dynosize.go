@@ -22,7 +22,7 @@ type dynoSize struct {
 func (c *Client) DynoSizes(ctx context.Context) (map[string]int, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	all, _, err := list[dynoSize](ctx, c, "/dyno-sizes")
+	all, _, err := list[dynoSize](ctx, c, Rest, "/dyno-sizes")
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (c *Client) Webhooks(ctx context.Context, app string) ([]Webhook, error) {
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	all, a, err := list[api.AppWebhookInfoResult](ctx, c, webhooksPath(app))
+	all, a, err := list[api.AppWebhookInfoResult](ctx, c, Rest, webhooksPath(app))
 	if err != nil {
 		return nil, err
 	}
