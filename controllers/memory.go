@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/cost"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 	"github.com/queuescaler/queuescaler/internal/schedule"
@@ -49,6 +50,9 @@ type memory struct {
 	// confirmed says that Heroku's answer, or the workers' own heartbeats, vouched for the quantity
 	// since the queue became active.
 	confirmed bool
+	// size is that of each dyno, as Heroku last answered, and ledger adds up what they cost.
+	size   string
+	ledger *cost.Ledger
 	// limit is the most that Heroku allowed; 0 if it refused nothing. It is tried again at limitUntil.
 	limit      int
 	limitUntil time.Time
@@ -93,7 +97,7 @@ type memory struct {
 
 // know takes in what Heroku answered.
 func (m *memory) know(formation heroku.Formation, now time.Time) {
-	m.quantity, m.uncertain, m.readAt = &formation.Quantity, false, now
+	m.quantity, m.size, m.uncertain, m.readAt = &formation.Quantity, formation.Size, false, now
 	m.confirmed = true
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/queuescaler/queuescaler/internal/cost"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 )
@@ -27,7 +28,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(perObject, perAccount, decisionsTotal, herokuRequestsTotal,
+	metrics.Registry.MustRegister(perObject, perAccount, deliveriesTotal, decisionsTotal, herokuRequestsTotal,
 		redisCounter("reads_total", "Reads of queues, each of all that is due on one Redis.", func(c queue.Counters) int64 { return c.Reads }),
 		redisCounter("commands_total", "Commands sent to Redis in them.", func(c queue.Counters) int64 { return c.Commands }),
 		redisCounter("pushes_total", "Messages in which Redis told of changes.", func(c queue.Counters) int64 { return c.Pushes }))
@@ -51,6 +52,7 @@ type measurement struct {
 	draining                       bool
 	quantity, desired              *int
 	workerStart                    time.Duration // 0 for none yet
+	totals                         cost.Totals
 }
 
 // objectGauge is one metric that every object has.
@@ -82,7 +84,15 @@ var objectGauges = []objectGauge{
 		func(m measurement) (float64, bool) { return valueOf(m.desired) }),
 	newObjectGauge("worker_start_seconds", "Time from the last start of the dynos to the first heartbeat of a new worker process.",
 		func(m measurement) (float64, bool) { return m.workerStart.Seconds(), m.workerStart > 0 }),
+	newObjectGauge("dyno_seconds_used", "Dyno-seconds that ran since status.savings.since.",
+		func(m measurement) (float64, bool) { return m.totals.UsedSeconds, m.reckoned() }),
+	newObjectGauge("dyno_seconds_saved", "Dyno-seconds that did not run since then, of those of activeQuantity dynos all the time.",
+		func(m measurement) (float64, bool) { return m.totals.SavedSeconds, m.reckoned() }),
+	newObjectGauge("dollars_saved", "What these are worth, in US dollars at Heroku's list prices.",
+		func(m measurement) (float64, bool) { return m.totals.SavedDollars, m.reckoned() }),
 }
+
+func (m measurement) reckoned() bool { return !m.totals.Since.IsZero() }
 
 func valueOf(quantity *int) (float64, bool) {
 	if quantity == nil {
@@ -150,6 +160,7 @@ func (s *scope) measure() {
 		draining:    s.draining(),
 		desired:     s.decision.Desired,
 		workerStart: s.memory.workerStart,
+		totals:      s.memory.ledger.Totals(),
 	}
 	if !s.memory.uncertain {
 		m.quantity = s.memory.quantity

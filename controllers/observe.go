@@ -152,6 +152,7 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 		s.memory.client, s.memory.retries, s.memory.nextDrift = client, retries{}, time.Time{}
 	}
 	client.Identify(ctx)
+	r.prices.refresh(ctx, client, s.now)
 	return nil
 }
 
@@ -188,8 +189,8 @@ func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 		return false, 0
 	case m.uncertain || m.retries.failures > 0:
 		return true, 0
-	case !s.staleSince.IsZero():
-		return true, s.now.Sub(s.staleSince)
+	case s.outdated():
+		return true, s.now.Sub(s.news.at)
 	case s.unservedForLong() && (s.now.Sub(m.readAt) >= blindPatience || m.readAt.Before(m.unservedSince.Add(blindPatience))):
 		return true, 0
 	}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/cost"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/lease"
 	"github.com/queuescaler/queuescaler/internal/queue"
@@ -33,6 +34,10 @@ type Options struct {
 	HerokuReserve float64
 	// DriftPeriod is the least time between two reads of a formation that nobody but a person changes.
 	DriftPeriod time.Duration
+	// WebhookAddress is where Heroku's webhooks are received; empty or 0 for nowhere. They must be
+	// signed with one of the WebhookSecrets.
+	WebhookAddress string
+	WebhookSecrets []string
 	// Workers is the number of objects reconciled side by side.
 	Workers int
 	// Clock tells the time; nil for the real one.
@@ -51,6 +56,7 @@ type Reconciler struct {
 	claims   *claims
 	memories *memories
 	wakeups  *wakeups
+	prices   *prices
 }
 
 // +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers,verbs=get;list;watch;update;patch
@@ -63,7 +69,7 @@ type Reconciler struct {
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	r := newReconciler(mgr, options)
 	perAccount.accounts.Store(r.accounts)
-	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr)); err != nil {
+	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr), r.receiveWebhooks(mgr)); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -91,6 +97,7 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 		memories: newMemories(),
 		wakeups:  &wakeups{},
 		accounts: newAccounts(options),
+		prices:   &prices{},
 	}
 	if r.clock == nil {
 		r.clock = clock.RealClock{}
@@ -103,7 +110,7 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 
 // Reconcile brings one QueueScaler's formation to where its queue wants it.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	stale := r.wakeups.begin(request.NamespacedName)
+	told := r.wakeups.begin(request.NamespacedName)
 	object := &v1.QueueScaler{}
 	if err := r.Get(ctx, request.NamespacedName, object); err != nil {
 		if client.IgnoreNotFound(err) == nil {
@@ -115,7 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.finalize(ctx, r.newScope(object))
 	}
 	s := r.newScope(object)
-	s.staleSince = stale
+	s.news = told
 	if err := r.ensureFinalizer(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -191,9 +198,9 @@ type scope struct {
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem
-	specProblem      *problem  // of an annotation or a schedule
-	woke             bool      // dynos were started
-	staleSince       time.Time // when the app is said to have changed at Heroku; zero for not
+	specProblem      *problem // of an annotation or a schedule
+	woke             bool     // dynos were started
+	news             news     // of the app
 	decision         scaling.Decision
 }
 
@@ -210,6 +217,7 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 	now := r.clock.Now()
 	if memory.since.IsZero() {
 		memory.since = now
+		memory.ledger = cost.NewLedger(totalsOf(object.Status.Savings), r.prices.perSecond)
 	}
 	before := object.DeepCopy()
 	if memory.unwritten != nil {

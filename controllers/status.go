@@ -27,6 +27,7 @@ const (
 // writer of status.
 func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) {
 	s.writeStatus()
+	s.reckon()
 	s.writeConditions()
 	r.tellTransitions(s)
 	s.measure()
@@ -107,13 +108,16 @@ func (s *scope) worthWriting() bool {
 	if s.decision.Reason != scaling.Asleep {
 		period = countsPeriod
 	}
-	if (old.Queue == nil) != (now.Queue == nil) {
+	if (old.Queue == nil) != (now.Queue == nil) || old.Savings == nil {
+		return true
+	}
+	if s.now.Sub(old.Savings.ObservedTime.Time) >= stampsPeriod {
 		return true
 	}
 	if now.Queue != nil && now.Queue.ObservedTime.Sub(old.Queue.ObservedTime.Time) >= period {
 		return true
 	}
-	now.Queue, now.QuantityObservedTime = old.Queue, old.QuantityObservedTime
+	now.Queue, now.QuantityObservedTime, now.Savings = old.Queue, old.QuantityObservedTime, old.Savings
 	return !equality.Semantic.DeepEqual(old, now)
 }
 

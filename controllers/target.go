@@ -153,9 +153,10 @@ func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Targe
 	return found, nil
 }
 
-// targetField indexes QueueScalers by the target in their status.
+// targetField indexes QueueScalers by the target in their status, and by its app alone.
 const targetField = "target"
 
+// targetIndex is the index of a target, or without a process type of an app.
 func targetIndex(target *v1.Target) string { return target.AppID + "/" + target.ProcessType }
 
 func indexTargets(mgr ctrl.Manager) error {
@@ -164,7 +165,7 @@ func indexTargets(mgr ctrl.Manager) error {
 
 func targetsOf(object client.Object) []string {
 	if target := object.(*v1.QueueScaler).Status.Target; target != nil {
-		return []string{targetIndex(target)}
+		return []string{targetIndex(target), targetIndex(&v1.Target{AppID: target.AppID})}
 	}
 	return nil
 }

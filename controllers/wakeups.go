@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -26,8 +25,8 @@ type wakeups struct {
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 	// waking are the objects whose jobs wait, until they are reconciled.
 	waking map[types.NamespacedName]bool
-	// stale are the objects whose app is said to have changed, and when, until they are reconciled.
-	stale map[types.NamespacedName]time.Time
+	// news are of the objects' apps, until they are reconciled.
+	news map[types.NamespacedName]news
 }
 
 // Start takes the workqueue. Nobody can be waiting yet, since objects are watched only when they
@@ -35,26 +34,26 @@ type wakeups struct {
 func (w *wakeups) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue, w.waking, w.stale = queue, map[types.NamespacedName]bool{}, map[types.NamespacedName]time.Time{}
+	w.queue, w.waking, w.news = queue, map[types.NamespacedName]bool{}, map[types.NamespacedName]news{}
 	return nil
 }
 
-// begin notes that an object is reconciled, and returns when its app is said to have changed; zero
-// for not.
-func (w *wakeups) begin(name types.NamespacedName) (stale time.Time) {
+// begin notes that an object is reconciled, and returns the news of its app.
+func (w *wakeups) begin(name types.NamespacedName) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	stale = w.stale[name]
+	told := w.news[name]
 	delete(w.waking, name)
-	delete(w.stale, name)
-	return stale
+	delete(w.news, name)
+	return told
 }
 
-// reread puts an object into the workqueue whose app has changed at Heroku.
-func (w *wakeups) reread(name types.NamespacedName, now time.Time) {
+// tell has an object take in news of its app.
+func (w *wakeups) tell(name types.NamespacedName, told news) {
 	w.mu.Lock()
-	if w.stale != nil {
-		w.stale[name] = now
+	if w.news != nil {
+		told.formation = told.formation || w.news[name].formation
+		w.news[name] = told
 	}
 	w.mu.Unlock()
 	w.enqueue(name, false)

@@ -55,6 +55,10 @@ type QueueScalerStatus struct {
 	// +optional
 	LastScaleTime *metav1.Time `json:"lastScaleTime,omitempty"`
 
+	// savings are what the dynos used, and what was saved by having none, since this resource exists.
+	// +optional
+	Savings *Savings `json:"savings,omitempty"`
+
 	// conditions: Ready, QueueReachable, FormationSynced, Active, WorkersHealthy; Reconciling and
 	// Stalled only when true.
 	// +listType=map
@@ -198,3 +202,42 @@ const (
 
 // Finalizer lets the deletion policy be carried out.
 const Finalizer = "queuescaler.dev/formation"
+
+// Savings are what the dynos of a process type used and saved. Saved means against running
+// spec.activeQuantity dynos all the time. Amounts are decimal numbers.
+type Savings struct {
+	// summary says it in one line.
+	// +optional
+	Summary string `json:"summary,omitempty"`
+
+	// since is when the reckoning began.
+	Since metav1.Time `json:"since"`
+
+	// observedTime is until when it goes.
+	ObservedTime metav1.Time `json:"observedTime"`
+
+	// dynoSize is the size of all dynos, or "several sizes".
+	// +optional
+	DynoSize string `json:"dynoSize,omitempty"`
+
+	// usedDynoSeconds are the dyno-seconds that ran.
+	UsedDynoSeconds string `json:"usedDynoSeconds"`
+
+	// savedDynoSeconds are the dyno-seconds that did not; below zero if more dynos ran than
+	// spec.activeQuantity.
+	SavedDynoSeconds string `json:"savedDynoSeconds"`
+
+	// usedDollars are what those that ran cost, in US dollars at Heroku's list prices.
+	UsedDollars string `json:"usedDollars"`
+
+	// savedDollars are what those that did not would have cost.
+	SavedDollars string `json:"savedDollars"`
+
+	// unpricedDynoSeconds are dyno-seconds, used and saved, of sizes whose price is not known.
+	// +optional
+	UnpricedDynoSeconds string `json:"unpricedDynoSeconds,omitempty"`
+
+	// unknownSeconds are the seconds in which the quantity was not known. They count for nothing.
+	// +optional
+	UnknownSeconds string `json:"unknownSeconds,omitempty"`
+}

@@ -1,8 +1,10 @@
-// Command queuescaler is the operator: it reconciles QueueScalers.
+// Command queuescaler is the operator: it reconciles QueueScalers. Its command webhooks has Heroku tell
+// it of changes.
 package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,10 +40,18 @@ type settings struct {
 }
 
 func main() {
-	if err := run(parse()); err != nil {
+	if err := command(); err != nil {
 		fmt.Fprintln(os.Stderr, "queuescaler:", err)
 		os.Exit(1)
 	}
+}
+
+// command runs the operator, or one of its commands.
+func command() error {
+	if len(os.Args) > 1 && os.Args[1] == "webhooks" {
+		return manageWebhooks(context.Background(), os.Args[2:], os.Stdout)
+	}
+	return run(parse())
 }
 
 func parse() settings {
@@ -52,12 +62,14 @@ func parse() settings {
 	flag.StringVar(&s.pprofAddress, "pprof-bind-address", "0", "address of /debug/pprof, for profiles of the operator itself; 0 for none")
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
+	flag.StringVar(&s.controller.WebhookAddress, "webhook-bind-address", "0", "address on which Heroku's webhooks are received, signed with $WEBHOOK_SECRET; 0 for none")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
 	flag.Float64Var(&s.controller.HerokuReserve, "heroku-reserve", 0.2, "share of each Heroku account's API rate limit, from 0 to 0.9, that is left for people and other programs; only starts of dynos may use it")
 	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "least time between two reads of an app's formation in search of changes made by others; longer with many apps on an account, or with little left of its rate limit")
 	flag.IntVar(&s.controller.Workers, "workers", 64, "QueueScalers reconciled side by side: enough for a wake not to wait while others write their status")
 	s.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	s.controller.WebhookSecrets = webhookSecrets()
 	return s
 }
 
@@ -96,6 +108,8 @@ func (s settings) validate() error {
 		return fmt.Errorf("unexpected argument %q: settings are flags; see --help", flag.Arg(0))
 	case s.controller.DriftPeriod < 10*time.Second:
 		return fmt.Errorf("--drift-period=%s must be at least 10s, or Heroku's rate limit is spent on it", s.controller.DriftPeriod)
+	case s.controller.WebhookAddress != "0" && s.controller.WebhookAddress != "" && len(s.controller.WebhookSecrets) == 0:
+		return errors.New("--webhook-bind-address needs WEBHOOK_SECRET in the environment, to check what is received")
 	case s.controller.HerokuReserve < 0 || s.controller.HerokuReserve > 0.9:
 		return fmt.Errorf("--heroku-reserve=%g must be from 0 to 0.9", s.controller.HerokuReserve)
 	case s.controller.Workers < 1:

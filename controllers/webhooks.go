@@ -1,0 +1,82 @@
+package controllers
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	v1 "github.com/queuescaler/queuescaler/api/v1"
+	"github.com/queuescaler/queuescaler/internal/webhook"
+)
+
+// deliveryTimeout bounds a delivery, which is a few kilobytes.
+const deliveryTimeout = 10 * time.Second
+
+var deliveriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Namespace: "queuescaler", Name: "webhook_deliveries_total", Help: "Deliveries of Heroku's webhooks, by what became of them.",
+}, []string{"outcome"})
+
+// news is what was last told of an object's app.
+type news struct {
+	at time.Time // zero if nothing was
+	// formation says that the formation has changed, to quantity if that is not nil.
+	formation bool
+	quantity  *int
+}
+
+// receiveWebhooks serves Heroku's webhooks at an address, on the replica that leads.
+func (r *Reconciler) receiveWebhooks(mgr ctrl.Manager) error {
+	address := r.options.WebhookAddress
+	if address == "" || address == "0" {
+		return nil
+	}
+	receiver := webhook.New(webhook.Options{
+		Secrets: r.options.WebhookSecrets,
+		Tell:    r.notice,
+		Observe: func(outcome webhook.Outcome) { deliveriesTotal.WithLabelValues(string(outcome)).Inc() },
+	})
+	return mgr.Add(&manager.Server{
+		Name:                "webhooks",
+		Server:              &http.Server{Addr: address, Handler: receiver, ReadTimeout: deliveryTimeout, WriteTimeout: deliveryTimeout},
+		OnlyServeWhenLeader: true, // a standby remembers nothing that it could read again
+		ShutdownTimeout:     ptr.To(time.Second),
+	})
+}
+
+// notice has those look again whom an event concerns. What a dyno does is of no interest: its formation
+// has an event of its own.
+func (r *Reconciler) notice(event webhook.Event) {
+	if event.Kind == webhook.Dyno {
+		return
+	}
+	target := &v1.Target{AppID: event.AppID, ProcessType: event.ProcessType}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var concerned v1.QueueScalerList
+	if err := r.List(ctx, &concerned, client.MatchingFields{targetField: targetIndex(target)}); err != nil {
+		ctrl.Log.WithName("webhooks").Error(err, "listing the QueueScalers of an app")
+		return
+	}
+	told := news{at: r.clock.Now(), formation: event.Kind == webhook.Formation, quantity: event.Quantity}
+	for i := range concerned.Items {
+		if object := &concerned.Items[i]; told.formation || object.Spec.Redis.URLFrom.HerokuConfigVar != nil {
+			r.wakeups.tell(client.ObjectKeyFromObject(object), told)
+		}
+	}
+}
+
+// outdated says whether the formation may have changed since it was read. News that only tell what is
+// known, such as those of a change of one's own, ask for no read.
+func (s *scope) outdated() bool {
+	if !s.news.formation {
+		return false
+	}
+	told, known := s.news.quantity, s.memory.quantity
+	return told == nil || known == nil || *told != *known
+}
