@@ -41,7 +41,7 @@ const (
 )
 
 // restarted are the namespaces that the common manager leaves to one that a test stops and starts.
-var restarted = []string{"restarted-1", "restarted-2", "drain-1", "drain-2", "drain-3"}
+var restarted = []string{"restarted-1", "restarted-2", "drain-1", "drain-2", "drain-3", "webhooks"}
 
 // world is what all tests share.
 var w struct {
@@ -117,7 +117,7 @@ func startWorld() (stop func() error, err error) {
 }
 
 // startManager runs the operator in this process.
-func startManager(watched cache.Options) (stop func() error, err error) {
+func startManager(watched cache.Options, changes ...func(*Options)) (stop func() error, err error) {
 	wrapped := rest.CopyConfig(w.plane.Config)
 	wrapped.Wrap(func(inner http.RoundTripper) http.RoundTripper { return &recorder{inner} })
 	manager, err := ctrl.NewManager(wrapped, ctrl.Options{
@@ -129,7 +129,11 @@ func startManager(watched cache.Options) (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = SetupWithManager(manager, Options{HerokuURL: w.heroku.URL(), DriftPeriod: driftPeriod, Workers: 20})
+	options := Options{HerokuURL: w.heroku.URL(), HerokuReserve: 0.2, DriftPeriod: driftPeriod, Workers: 20}
+	for _, change := range changes {
+		change(&options)
+	}
+	err = SetupWithManager(manager, options)
 	if err != nil {
 		return nil, err
 	}

@@ -108,10 +108,10 @@ func (s *scope) worthWriting() bool {
 	if s.decision.Reason != scaling.Asleep {
 		period = countsPeriod
 	}
-	if (old.Queue == nil) != (now.Queue == nil) || old.Savings == nil {
+	if (old.Queue == nil) != (now.Queue == nil) || (old.Savings == nil) != (now.Savings == nil) {
 		return true
 	}
-	if s.now.Sub(old.Savings.ObservedTime.Time) >= stampsPeriod {
+	if now.Savings != nil && now.Savings.ObservedTime.Sub(old.Savings.ObservedTime.Time) >= stampsPeriod {
 		return true
 	}
 	if now.Queue != nil && now.Queue.ObservedTime.Sub(old.Queue.ObservedTime.Time) >= period {

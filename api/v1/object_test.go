@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	want := sidekiq()
 	want["redis"].(fields)["tls"] = fields{"verification": "Full"}
 	want["activeQuantity"], want["idleTimeoutSeconds"], want["pollPeriodSeconds"] = int64(1), int64(60), int64(15)
-	want["scheduledJobs"], want["deletionPolicy"] = "Wake", "ScaleUp"
+	want["scheduledJobs"], want["driftPolicy"], want["deletionPolicy"] = "Wake", "Enforce", "ScaleUp"
 	want["wakeLeadSeconds"], want["drain"] = int64(45), fields{"mode": "None", "timeoutSeconds": int64(300)}
 
 	withTLS := sidekiq()
@@ -64,7 +64,7 @@ func TestDefaults(t *testing.T) {
 		}
 		want.Redis.TLS.Verification = v1.VerifyFull
 		want.ActiveQuantity, want.IdleTimeoutSeconds, want.PollPeriodSeconds = 1, 60, 15
-		want.ScheduledJobs, want.DeletionPolicy = v1.ScheduledJobsWake, v1.DeletionScaleUp
+		want.ScheduledJobs, want.DriftPolicy, want.DeletionPolicy = v1.ScheduledJobsWake, v1.DriftEnforce, v1.DeletionScaleUp
 		want.WakeLeadSeconds, want.Drain = ptr.To[int32](45), v1.DrainSpec{Mode: v1.DrainNone, TimeoutSeconds: 300}
 		if !reflect.DeepEqual(got.Spec, want) {
 			t.Errorf("got  %+v\nwant %+v", got.Spec, want)
@@ -91,7 +91,7 @@ func TestUpdate(t *testing.T) {
 		{"too many dynos", func(s *v1.QueueScalerSpec) { s.ActiveQuantity = 256 }, "spec.activeQuantity", "less than or equal to 255"},
 		{"half another job system", func(s *v1.QueueScalerSpec) { s.Queue.Type, s.Queue.Names = v1.QueueList, []string{"jobs"} }, "spec.queue", needsDone},
 		{"a queue twice", func(s *v1.QueueScalerSpec) { s.Queue.Names = []string{"a", "a"} }, "spec.queue.names[1]", "Duplicate value"},
-		{"no Redis", func(s *v1.QueueScalerSpec) { s.Redis.URLFrom.SecretKeyRef = nil }, "spec.redis.urlFrom", "set secretKeyRef"},
+		{"no Redis", func(s *v1.QueueScalerSpec) { s.Redis.URLFrom.SecretKeyRef = nil }, "spec.redis.urlFrom", "set exactly one of secretKeyRef"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

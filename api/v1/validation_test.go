@@ -156,10 +156,34 @@ func TestEnums(t *testing.T) {
 		{path: "spec.scheduledJobs", value: "Wake"},
 		{path: "spec.scheduledJobs", value: "Ignore"},
 		{path: "spec.scheduledJobs", value: "Sleep", cure: supported(`"Wake", "Ignore"`)},
+		{path: "spec.driftPolicy", value: "Enforce"},
+		{path: "spec.driftPolicy", value: "Report"},
+		{path: "spec.driftPolicy", value: "Ignore", cure: supported(`"Enforce", "Report"`)},
 		{path: "spec.deletionPolicy", value: "ScaleUp"},
 		{path: "spec.deletionPolicy", value: "Retain"},
 		{path: "spec.deletionPolicy", value: "Delete", cure: supported(`"ScaleUp", "Retain"`)},
 	})
+}
+
+func TestHerokuRules(t *testing.T) {
+	const sizeCure, variableCure = "must be the name of a dyno size", "must be the name of a config var"
+	var cases []fieldCase
+	for _, size := range []string{"standard-2x", "Performance-L-RAM", "eco", "1X"} {
+		cases = append(cases, fieldCase{path: "spec.heroku.dynoSize", value: size})
+	}
+	for _, size := range []string{"standard 2x", "-", "standard-", "standard_2x", "größer"} {
+		cases = append(cases, fieldCase{path: "spec.heroku.dynoSize", value: size, cure: sizeCure})
+	}
+	for _, name := range []string{"REDIS_URL", "_a", "a1"} {
+		cases = append(cases, fieldCase{path: "spec.redis.urlFrom", value: fields{"herokuConfigVar": fields{"name": name}}})
+	}
+	for _, name := range []string{"", "1A", "REDIS-URL", "A B", "Ä"} {
+		cases = append(cases, fieldCase{path: "spec.redis.urlFrom", value: fields{"herokuConfigVar": fields{"name": name}},
+			at: "spec.redis.urlFrom.herokuConfigVar.name", cure: variableCure})
+	}
+	both := fields{"herokuConfigVar": fields{"name": "A"}, "secretKeyRef": fields{"name": "a", "key": "A"}}
+	cases = append(cases, fieldCase{path: "spec.redis.urlFrom", value: both, cure: "set exactly one of"})
+	checkFields(t, sidekiq, cases)
 }
 
 func TestRequired(t *testing.T) {
@@ -186,7 +210,7 @@ func TestTypes(t *testing.T) {
 	}
 	paths := map[string][]string{
 		"string": {"spec.redis.tls.verification", "spec.queue.type", "spec.queue.keyPrefix", "spec.heroku.app", "spec.heroku.processType",
-			"spec.scheduledJobs", "spec.deletionPolicy"},
+			"spec.heroku.dynoSize", "spec.scheduledJobs", "spec.driftPolicy", "spec.deletionPolicy"},
 		"integer": {"spec.activeQuantity", "spec.idleTimeoutSeconds", "spec.pollPeriodSeconds", "spec.queue.maxJobSeconds"},
 		"boolean": {"spec.suspend"},
 		"array":   {"spec.queue.names", "spec.queue.list.processingKeys"},
@@ -269,8 +293,8 @@ func TestRedisRules(t *testing.T) {
 	ca := fields{"name": "authorities", "key": "ca.crt"}
 	const noCA = "remove it, or set verification to Full or CAOnly"
 	checkFields(t, sidekiq, []fieldCase{
-		{path: "spec.redis.urlFrom", value: fields{}, cure: "set secretKeyRef: the Secret, and the key in it, that holds the Redis URL"},
-		{path: "spec.redis.urlFrom.secretKeyRef", value: nil, at: "spec.redis.urlFrom", cure: "set secretKeyRef"},
+		{path: "spec.redis.urlFrom", value: fields{}, cure: "set exactly one of secretKeyRef (the Secret, and the key in it, that holds the Redis URL) and herokuConfigVar"},
+		{path: "spec.redis.urlFrom.secretKeyRef", value: nil, at: "spec.redis.urlFrom", cure: "set exactly one of secretKeyRef"},
 		{path: "spec.redis.tls", value: fields{}},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca}},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "Full"}},
