@@ -122,9 +122,10 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	defer cancel()
 	m, wanted, before := s.memory, *s.decision.Desired, *s.memory.quantity
 	reason := s.decision.Reason
-	formation, err := m.client.Scale(ctx, s.scaling(m.target, wanted))
+	change := s.scaling(m.target, wanted)
+	formation, err := m.client.Scale(ctx, change)
 	if err != nil {
-		s.scaleFailed(err)
+		s.scaleFailed(err, change.Priority)
 		return
 	}
 	m.know(formation, s.now)
@@ -180,10 +181,10 @@ func (r *Reconciler) tellScaled(ctx context.Context, s *scope, reason scaling.Re
 }
 
 // scaleFailed takes in a refusal, or an answer that did not come: then the quantity is not known.
-func (s *scope) scaleFailed(err error) {
+func (s *scope) scaleFailed(err error, p heroku.Priority) {
 	m := s.memory
 	m.retries.scalings++
-	s.failed(err)
+	s.failed(err, p)
 	known, ok := errors.AsType[*heroku.Error](err)
 	if !ok || !known.OutcomeKnown() {
 		m.doubt()

@@ -18,6 +18,8 @@ type problem struct {
 	class   class
 	// retryAfter is what Heroku asked for; 0 if nothing.
 	retryAfter time.Duration
+	// held says that the call was not made, since the rate budget is kept for more urgent ones.
+	held bool
 }
 
 // class says how a problem passes.
@@ -44,7 +46,7 @@ func (s *scope) ofHeroku(err error) *problem {
 		return &problem{reason: v1.ReasonInternalError, message: "calling Heroku failed; see the operator's log"}
 	}
 	spec := s.object.Spec.Heroku
-	p := &problem{message: known.Message, retryAfter: known.RetryAfter}
+	p := &problem{message: known.Message, retryAfter: known.RetryAfter, held: known.Kind == heroku.RateLimited && known.Status == 0}
 	switch known.Kind {
 	case heroku.Unauthorized:
 		p.reason, p.class = v1.ReasonHerokuUnauthorized, settled
@@ -146,7 +148,10 @@ func (r *retries) failed(p *problem, now time.Time) {
 	case settled:
 		rest, wake = settledRest, settledRest
 	}
-	r.wakeAt = now.Add(jitter(max(wake, min(p.retryAfter, longestWake))))
+	if p.class != limited {
+		wake = max(wake, min(p.retryAfter, longestWake))
+	}
+	r.wakeAt = now.Add(jitter(wake))
 	r.restAt = now.Add(max(jitter(rest), p.retryAfter))
 }
 

@@ -212,7 +212,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Du
 	}
 	formation, err := m.client.Formation(ctx, app, spec.ProcessType, options)
 	if err != nil {
-		s.failed(err)
+		s.failed(err, options.Priority)
 		if isGone(err) { // one of the same name may come, with another id
 			m.target, m.quantity = nil, nil
 		}
@@ -249,10 +249,13 @@ func (s *scope) lookForCrashes(ctx context.Context) {
 	}
 }
 
-// failed takes in an error of Heroku.
-func (s *scope) failed(err error) {
+// failed takes in an error of a call. A call that was not made says nothing of more urgent ones.
+func (s *scope) failed(err error, p heroku.Priority) {
 	s.formationProblem = s.ofHeroku(err)
 	s.memory.retries.failed(s.formationProblem, s.now)
+	if s.formationProblem.held && p != heroku.Wake {
+		s.memory.retries.wakeAt = s.now
+	}
 }
 
 // adopt takes the target over: from whoever had it, and from the target this object had before.

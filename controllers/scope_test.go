@@ -214,13 +214,13 @@ func TestDoubt(t *testing.T) {
 	} {
 		s := idleScope()
 		s.memory.confirmed = true
-		s.scaleFailed(&heroku.Error{Kind: kind})
+		s.scaleFailed(&heroku.Error{Kind: kind}, heroku.Wake)
 		if s.memory.uncertain != uncertain || s.memory.confirmed == uncertain {
 			t.Errorf("%q: uncertain %v, confirmed %v", kind, s.memory.uncertain, s.memory.confirmed)
 		}
 	}
 	s := idleScope()
-	s.scaleFailed(errors.New("a surprise"))
+	s.scaleFailed(errors.New("a surprise"), heroku.Wake)
 	if !s.memory.uncertain {
 		t.Error("an error that nobody knows should leave doubt")
 	}
