@@ -41,6 +41,7 @@ type account struct {
 	server   *simulator.Server
 	accounts *heroku.Accounts
 	r        *Reconciler
+	storms   []time.Time // when work comes for all apps that sleep
 
 	mu        sync.Mutex
 	lastEmpty time.Time // when the account had no token
@@ -68,10 +69,11 @@ func newAccount(t *testing.T, apps int) *account {
 	}
 }
 
-// watch notes when there is no token.
+// watch notes when there is no token to spare: Heroku tells whole ones, so that one may be there that
+// nobody knows of.
 func (a *account) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		if a.server.Budget(accountName) < 1 {
+		if a.server.Budget(accountName) < 2 {
 			a.mu.Lock()
 			a.lastEmpty = time.Now()
 			a.mu.Unlock()
@@ -93,6 +95,9 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 	turns, since := time.Now().Add(rest()), time.Time{}
 	for ctx.Err() == nil {
 		s := &scope{object: &v1.QueueScaler{}, memory: m, now: time.Now()}
+		if storm := a.nextStorm(s.now); wanted == 0 {
+			turns = earliestOf(turns, storm)
+		}
 		if !s.now.Before(turns) {
 			wanted, since, turns = 2-wanted, s.now, s.now.Add(rest())
 		}
@@ -133,6 +138,16 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 		}
 		time.Sleep(max(time.Millisecond, time.Until(next)))
 	}
+}
+
+// nextStorm is the first storm from now on.
+func (a *account) nextStorm(now time.Time) time.Time {
+	for _, storm := range a.storms {
+		if !storm.Before(now) {
+			return storm
+		}
+	}
+	return now.Add(1000 * time.Hour)
 }
 
 func earliestOf(a, b time.Time) time.Time {
@@ -192,16 +207,19 @@ func (a *account) calls(method string) int {
 	return count
 }
 
-// TestADayOfAnAccount has 300 apps wake and sleep all day, while others spend the whole rate budget
-// now and then, and scale by hand.
+// TestADayOfAnAccount has 300 apps wake and sleep all day. Every four hours work comes for all of them
+// at once, just when others have spent the whole rate budget; then they scale by hand.
 func TestADayOfAnAccount(t *testing.T) {
 	const apps, atOnce = 300, 2 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t, apps)
 		rest := func() time.Duration { return 5*time.Minute + rand.N(50*time.Minute) }
+		for hour := 3; hour < 24; hour += 4 {
+			a.storms = append(a.storms, time.Now().Add(time.Duration(hour)*time.Hour))
+		}
 		a.run(apps, 24*time.Hour, rest, func(ctx context.Context) {
-			for ctx.Err() == nil {
-				time.Sleep(rand.N(4 * time.Hour))
+			for _, storm := range a.storms {
+				time.Sleep(time.Until(storm))
 				a.server.SetBudget(accountName, rand.IntN(20))
 				for range 10 {
 					time.Sleep(rand.N(time.Minute))

@@ -139,7 +139,7 @@ func (r *retries) failed(p *problem, now time.Time) {
 	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
 	switch p.class {
 	case limited:
-		rest, wake = limitedRest, limitedWake
+		rest = limitedRest
 		if p.retryAfter > 0 {
 			rest = max(time.Second, p.retryAfter+p.retryAfter/4) // and later by the jitter
 		}
@@ -148,10 +148,14 @@ func (r *retries) failed(p *problem, now time.Time) {
 	case settled:
 		rest, wake = settledRest, settledRest
 	}
-	if p.class != limited {
-		wake = max(wake, min(p.retryAfter, longestWake))
+	switch {
+	case p.held: // until its turn: starts are served one after the other
+		r.wakeAt = now.Add(min(p.retryAfter, limitedWake))
+	case p.class == limited:
+		r.wakeAt = now.Add(jitter(limitedWake))
+	default:
+		r.wakeAt = now.Add(jitter(max(wake, min(p.retryAfter, longestWake))))
 	}
-	r.wakeAt = now.Add(jitter(wake))
 	r.restAt = now.Add(max(jitter(rest), p.retryAfter))
 }
 
