@@ -53,12 +53,16 @@ image: ## Build the OCI image dist/queuescaler.tar, without a Docker daemon.
 ##@ Develop
 
 .PHONY: bench
-bench: bench-operator bench-races ## Measure it: wakes, storms, idle cost, busy neighbours, interrupted jobs. Prints tables; takes an hour.
+bench: bench-operator bench-account bench-races ## Measure it: wakes, storms, idle cost, busy neighbours, API calls, interrupted jobs. Prints tables; takes an hour.
 
 .PHONY: bench-operator
 bench-operator: build prerequisites ## Measure wakes, storms, idle cost and busy neighbours. ARGS="-run wake -scale 0.1" for a part of it.
 	@go build -o $(BIN)/bench ./hack/bench
 	@$(WITH_ASSETS) $(BIN)/bench $(ARGS)
+
+.PHONY: bench-account
+bench-account: prerequisites ## Count the API calls of accounts with 100 to 1,000 apps, and the waits of a day, in simulated time.
+	@$(WITH_ASSETS) MEASURE=1 go test ./controllers -run 'OfAnAccount' -v -count=1 | grep -E '^\||starts,'
 
 RACES ?= -runs 1000 -lanes 100
 

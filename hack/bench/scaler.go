@@ -255,7 +255,7 @@ func (w *world) startReady(ctx context.Context, count int) (time.Duration, error
 	if _, err := ready.wait(); err != nil {
 		return 0, err
 	}
-	err = await(ctx, "the formations to be read", func() bool { return w.recorder.reads() >= count })
+	err = await(ctx, "the formations to be read", func() bool { return w.recorder.reads() >= w.plan.apps() })
 	took := time.Since(began)
 	say("%d QueueScalers ready after %.1f s", count, took.Seconds())
 	return took, err

@@ -37,6 +37,15 @@ type plan struct {
 	later   []scaler // whose QueueScalers are created on the way
 }
 
+// apps is the number of Heroku apps.
+func (p plan) apps() int {
+	names := map[string]bool{}
+	for _, s := range p.scalers {
+		names[s.app] = true
+	}
+	return len(names)
+}
+
 // world is everything that runs.
 type world struct {
 	settings settings

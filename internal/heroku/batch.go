@@ -11,8 +11,9 @@ import (
 )
 
 // batchWindow is how long changes of an app are collected of which several process types are scaled.
-// Jobs for several of them often come together; one PATCH for all costs one token.
-const batchWindow = 10 * time.Millisecond
+// Jobs for several of them often come together; one PATCH for all costs one token. What comes while a
+// PATCH is on its way waits for that in any case, and goes out in one.
+const batchWindow = 2 * time.Millisecond
 
 // Scaling sets the quantity of one process type of an app.
 type Scaling struct {

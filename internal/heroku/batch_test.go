@@ -129,7 +129,7 @@ func scaleAll(ctx context.Context, c *heroku.Client, scalings ...heroku.Scaling)
 	var all sync.WaitGroup
 	for i, s := range scalings {
 		all.Go(func() {
-			time.Sleep(time.Duration(i) * time.Millisecond) // in this order
+			time.Sleep(time.Duration(i) * 100 * time.Microsecond) // in this order
 			f, err := c.Scale(ctx, s)
 			outcomes[i] = outcome{f.Quantity, err}
 		})
