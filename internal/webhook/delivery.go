@@ -24,7 +24,7 @@ type Event struct {
 	AppID       string // a UUID, never empty
 	AppName     string // as it was then
 	ProcessType string // empty for a release
-	Quantity    *int   // of a formation, nil if not told; never to be taken for the quantity of now
+	Quantity    *int   // of a formation, nil if not told for sure; never to be taken for the quantity of now
 	Size        string // of a formation or dyno
 	// UpdatedAt is when the resource last changed, in whole seconds of Heroku's clock; zero if the
 	// delivery does not say, as those about a dyno's state.

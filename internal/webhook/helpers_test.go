@@ -115,11 +115,15 @@ func settle() {
 	synctest.Wait()
 }
 
-// quantities are those of formation events.
+// quantities are those of events, -1 for none.
 func quantities(told []Event) []int {
 	all := []int{}
 	for _, e := range told {
-		all = append(all, *e.Quantity)
+		quantity := -1
+		if e.Quantity != nil {
+			quantity = *e.Quantity
+		}
+		all = append(all, quantity)
 	}
 	return all
 }

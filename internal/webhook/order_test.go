@@ -85,22 +85,27 @@ func TestProcessTypesAreToldApart(t *testing.T) {
 }
 
 func TestOneStandsForAll(t *testing.T) {
-	about := func(dyno string, quantity int, updated time.Time) object {
-		d := of(scaled(quantity, updated, dyno), "dyno", dyno, "worker")
+	of := func(quantity int, updated time.Time, id string) object {
+		d := scaled(quantity, updated, id)
 		if updated.IsZero() {
 			delete(d["data"].(object), "updated_at")
 		}
 		return d
 	}
-	older, newer, untimed := about("a", 1, noon), about("b", 2, noon.Add(time.Second)), about("c", 3, time.Time{})
+	const unsure = -1
+	second := noon.Add(time.Second)
 	tests := map[string]struct {
 		deliveries []object
-		want       int
+		quantity   int
+		updatedAt  time.Time
 	}{
-		"the newer":                  {[]object{older, newer}, 2},
-		"the newer, come first":      {[]object{newer, older}, 2},
-		"the later of the same time": {[]object{older, about("d", 4, noon)}, 4},
-		"one without a time":         {[]object{older, untimed, newer}, 3},
+		"the newer":                        {[]object{of(1, noon, "a"), of(2, second, "b")}, 2, second},
+		"of one time, the same quantity":   {[]object{of(2, noon, "a"), of(2, noon, "b")}, 2, noon},
+		"of one time, another quantity":    {[]object{of(1, noon, "a"), of(2, noon, "b")}, unsure, noon},
+		"and one more of that time":        {[]object{of(1, noon, "a"), of(2, noon, "b"), of(2, noon, "c")}, unsure, noon},
+		"a newer one than two of one time": {[]object{of(1, noon, "a"), of(2, noon, "b"), of(3, second, "c")}, 3, second},
+		"one without a time":               {[]object{of(1, noon, "a"), of(2, time.Time{}, "b")}, unsure, time.Time{}},
+		"one without a time, come first":   {[]object{of(2, time.Time{}, "b"), of(1, noon, "a")}, unsure, time.Time{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -110,12 +115,24 @@ func TestOneStandsForAll(t *testing.T) {
 					deliver(t, r, d)
 				}
 				settle()
-				if got := quantities(*told); !slices.Equal(got, []int{test.want}) {
-					t.Errorf("told %v, want %d", got, test.want)
+				if got := quantities(*told); !slices.Equal(got, []int{test.quantity}) || !(*told)[0].UpdatedAt.Equal(test.updatedAt) {
+					t.Errorf("told %v of %v, want %d of %s", got, *told, test.quantity, test.updatedAt)
 				}
 			})
 		})
 	}
+}
+
+func TestOlderDynoComesLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, told := record(Options{})
+		deliver(t, r, of(scaled(2, noon.Add(time.Second), "b"), "dyno", "two", "worker"))
+		deliver(t, r, of(scaled(1, noon, "a"), "dyno", "one", "worker"))
+		settle()
+		if got := quantities(*told); !slices.Equal(got, []int{2}) {
+			t.Errorf("told %v, want the newer", got)
+		}
+	})
 }
 
 func TestSlowListener(t *testing.T) {
@@ -169,14 +186,16 @@ func TestForgotten(t *testing.T) {
 // sent is a delivery of a formation's history, and how long after the one before it arrives.
 type sent struct {
 	processType string
-	quantity    int // counts the delivery's resource up
+	quantity    int // counts up
 	updatedAt   time.Time
 	after       time.Duration
 }
 
 func (s sent) object() object {
 	id := fmt.Sprint(s.processType, s.quantity)
-	return of(scaled(s.quantity, s.updatedAt, id), "formation", s.processType, s.processType)
+	d := of(scaled(s.quantity, s.updatedAt, id), "formation", s.processType, s.processType)
+	d["action"] = id
+	return d
 }
 
 // histories are what happened to two process types, in any order and with repetitions.
@@ -241,12 +260,12 @@ func checkHeard(t *rapid.T, processType string, heard []hearing, all []sent) {
 	if last := heard[len(heard)-1]; !last.UpdatedAt.Equal(newest.updatedAt) {
 		t.Fatalf("%s: the last event told is of %s, want %s", processType, last.UpdatedAt, newest.updatedAt)
 	}
-	told := map[int]bool{}
+	told := map[string]bool{}
 	for i, h := range heard {
-		if told[*h.Quantity] {
-			t.Fatalf("%s: delivery %d was told twice", processType, *h.Quantity)
+		if told[h.Action] {
+			t.Fatalf("delivery %s was told twice", h.Action)
 		}
-		told[*h.Quantity] = true
+		told[h.Action] = true
 		if i == 0 {
 			continue
 		}

@@ -161,14 +161,21 @@ func (r *Receiver) gather(e Event) {
 	r.pending[g] = e
 }
 
-// newer returns the one that stands for both, a the one that came first. One without a time may be the
-// newest there is.
+// newer returns what stands for both events, a being the one that came first. Where it is not known
+// which of the two is the newer one, the quantity is not either.
 func newer(a, b Event) Event {
-	if a.UpdatedAt.IsZero() || !b.UpdatedAt.IsZero() && b.UpdatedAt.Before(a.UpdatedAt) {
+	switch {
+	case a.UpdatedAt.IsZero() || b.UpdatedAt.IsZero():
+		b.UpdatedAt, b.Quantity = time.Time{}, nil
+	case b.UpdatedAt.Before(a.UpdatedAt):
 		return a
+	case b.UpdatedAt.Equal(a.UpdatedAt) && !equal(a.Quantity, b.Quantity):
+		b.Quantity = nil
 	}
 	return b
 }
+
+func equal(a, b *int) bool { return a != nil && b != nil && *a == *b }
 
 // flush tells what was gathered. Choosing an event and telling it are one step, or two flushes of a
 // group could tell theirs in the wrong order.
