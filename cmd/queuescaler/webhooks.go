@@ -17,8 +17,9 @@ const webhooksUsage = `usage: queuescaler webhooks add    --app APP --url URL
        queuescaler webhooks list   --app APP
        queuescaler webhooks remove --app APP --url URL
 
-The token is taken from $HEROKU_API_KEY, and the secret that signs the deliveries from $WEBHOOK_SECRET.
-`
+The token is taken from $HEROKU_API_KEY, and the secret that signs the deliveries from $WEBHOOK_SECRET`
+
+var errUsage = errors.New(webhooksUsage)
 
 // webhookSecrets are those that deliveries may be signed with: the new one first, where there are two.
 func webhookSecrets() []string { return strings.Fields(os.Getenv("WEBHOOK_SECRET")) }
@@ -31,10 +32,10 @@ func manageWebhooks(ctx context.Context, args []string, out io.Writer) error {
 	url := flags.String("url", "", "")
 	api := flags.String("heroku-url", "", "")
 	if len(args) == 0 {
-		return errors.New(webhooksUsage)
+		return errUsage
 	}
 	if err := flags.Parse(args[1:]); err != nil || flags.NArg() > 0 || *app == "" || (*url == "") != (args[0] == "list") {
-		return errors.New(webhooksUsage)
+		return errUsage
 	}
 	token := os.Getenv("HEROKU_API_KEY")
 	if token == "" {
@@ -50,7 +51,7 @@ func manageWebhooks(ctx context.Context, args []string, out io.Writer) error {
 	case "remove":
 		return removeWebhook(ctx, client, *app, *url, out)
 	}
-	return errors.New(webhooksUsage)
+	return errUsage
 }
 
 func addWebhook(ctx context.Context, client *heroku.Client, app, url string, out io.Writer) error {
