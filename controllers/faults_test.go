@@ -103,19 +103,22 @@ func TestStartWithLateOrLostAnswer(t *testing.T) {
 	}
 }
 
-// TestStopDespiteFaults has Heroku fail twice while a stop is wanted. Where it may have been applied
-// it is not tried again before the formation was read.
+// TestStopDespiteFaults has Heroku fail twice while a stop is wanted, or once where it then rests for
+// half a minute. Where it may have been applied it is not tried again before the formation was read.
 func TestStopDespiteFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range apiFaults {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2})
 			test.fault.Times = 2
+			if test.reason == v1.ReasonRateLimited {
+				test.fault.Times = 1
+			}
 			w.heroku.Inject(e.scaling(test.fault))
 			e.create(plainList)
 			e.awaitQuantity(0)
 			e.awaitReadyWith("scaler", 0)
-			e.awaitPatches(3)
+			e.awaitPatches(test.fault.Times + 1)
 			if !test.refused {
 				e.expectReadBeforeEachPatch()
 			}

@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +102,19 @@ func (c *claims) left(name types.NamespacedName, target targetKey) bool {
 	return ok && wanted != target
 }
 
+// concerned are the objects that want a process type of an app, or any if it is empty.
+func (c *claims) concerned(appID, processType string) []types.NamespacedName {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []types.NamespacedName
+	for target, claimants := range c.by {
+		if target.appID == appID && (processType == "" || target.processType == processType) {
+			names = slices.AppendSeq(names, maps.Keys(claimants))
+		}
+	}
+	return names
+}
+
 func (c *claims) others(name types.NamespacedName, target targetKey) []types.NamespacedName {
 	var others []types.NamespacedName
 	for other := range c.by[target] {
@@ -153,10 +168,9 @@ func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Targe
 	return found, nil
 }
 
-// targetField indexes QueueScalers by the target in their status, and by its app alone.
+// targetField indexes QueueScalers by the target in their status.
 const targetField = "target"
 
-// targetIndex is the index of a target, or without a process type of an app.
 func targetIndex(target *v1.Target) string { return target.AppID + "/" + target.ProcessType }
 
 func indexTargets(mgr ctrl.Manager) error {
@@ -165,7 +179,7 @@ func indexTargets(mgr ctrl.Manager) error {
 
 func targetsOf(object client.Object) []string {
 	if target := object.(*v1.QueueScaler).Status.Target; target != nil {
-		return []string{targetIndex(target), targetIndex(&v1.Target{AppID: target.AppID})}
+		return []string{targetIndex(target)}
 	}
 	return nil
 }

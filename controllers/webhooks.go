@@ -1,17 +1,14 @@
 package controllers
 
 import (
-	"context"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/webhook"
 )
 
@@ -55,19 +52,9 @@ func (r *Reconciler) notice(event webhook.Event) {
 	if event.Kind == webhook.Dyno {
 		return
 	}
-	target := &v1.Target{AppID: event.AppID, ProcessType: event.ProcessType}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	var concerned v1.QueueScalerList
-	if err := r.List(ctx, &concerned, client.MatchingFields{targetField: targetIndex(target)}); err != nil {
-		ctrl.Log.WithName("webhooks").Error(err, "listing the QueueScalers of an app")
-		return
-	}
 	told := news{at: r.clock.Now(), formation: event.Kind == webhook.Formation, quantity: event.Quantity}
-	for i := range concerned.Items {
-		if object := &concerned.Items[i]; told.formation || object.Spec.Redis.URLFrom.HerokuConfigVar != nil {
-			r.wakeups.tell(client.ObjectKeyFromObject(object), told)
-		}
+	for _, name := range r.claims.concerned(event.AppID, event.ProcessType) {
+		r.wakeups.tell(name, told)
 	}
 }
 
