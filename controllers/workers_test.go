@@ -195,7 +195,7 @@ func TestBusyOthersDoNotMatter(t *testing.T) {
 
 // readSeldom has the queue read on its own account once only, before the test is over.
 func readSeldom(s *v1.QueueScaler) {
-	s.Spec.PollPeriodSeconds, s.Spec.IdleTimeoutSeconds = 300, 10
+	s.Spec.PollPeriodSeconds, s.Spec.IdleTimeoutSeconds = 300, 30
 }
 
 // TestLastLook has a job come after the queue was last read: it is found just before the stop.
