@@ -31,8 +31,21 @@ type OperatorOptions struct {
 	Output     io.Writer
 }
 
-// StartOperator starts a replica and waits until it says that it is alive.
-func StartOperator(ctx context.Context, o OperatorOptions) (*Operator, error) {
+// StartOperator starts a replica and waits until it serves its probe and its metrics. It tries again if
+// the replica ends before that: somebody else may have taken a port that was free a moment ago.
+func StartOperator(ctx context.Context, o OperatorOptions) (operator *Operator, err error) {
+	for range 3 {
+		operator, err = startOperator(ctx, o)
+		if !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return operator, err
+}
+
+var errEnded = errors.New("the operator ended")
+
+func startOperator(ctx context.Context, o OperatorOptions) (*Operator, error) {
 	metrics, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -60,7 +73,10 @@ func StartOperator(ctx context.Context, o OperatorOptions) (*Operator, error) {
 		return nil, fmt.Errorf("starting the operator: %w", err)
 	}
 	go operator.wait()
-	return operator, operator.awaitProbe(ctx, "http://"+probes+"/healthz")
+	if err := operator.awaitProbe(ctx, "http://"+probes+"/healthz"); err != nil {
+		return operator, err
+	}
+	return operator, operator.awaitProbe(ctx, operator.MetricsURL)
 }
 
 func (o *Operator) wait() {
@@ -79,7 +95,7 @@ func (o *Operator) awaitProbe(ctx context.Context, url string) error {
 		}
 		select {
 		case <-o.exited:
-			return fmt.Errorf("the operator ended: %w", o.err)
+			return fmt.Errorf("%w: %w", errEnded, o.err)
 		case <-ctx.Done():
 			return errors.Join(errors.New("the operator does not answer its probe"), o.Stop())
 		case <-time.After(50 * time.Millisecond):
