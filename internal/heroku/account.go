@@ -169,7 +169,7 @@ func (c *Client) account(ctx context.Context) (string, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	var account api.Account
-	a, err := c.callAs(ctx, Rest, "account", func(ctx context.Context) error {
+	a, err := c.call(ctx, func(ctx context.Context) error {
 		return c.service.Get(ctx, &account, "/account", nil, nil)
 	})
 	if err == nil && account.ID == "" {

@@ -17,7 +17,7 @@ func (a *apps) get(name string) *app {
 	defer a.mu.Unlock()
 	known := a.byName[name]
 	if known == nil {
-		known = &app{reading: newTurn(), sending: newTurn(), scaled: map[string]bool{}}
+		known = &app{reading: newTurn(), sending: newTurn(), known: map[string]answered{}, scaled: map[string]bool{}}
 		a.put(name, known)
 	}
 	return known
@@ -104,7 +104,7 @@ func (t turn) lock(ctx context.Context) error {
 	case t <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return &Error{Kind: Unknown, Message: describe(ctx.Err()), cause: ctx.Err(), unsent: true}
+		return checkContext(ctx)
 	}
 }
 

@@ -241,15 +241,6 @@ func (r *request) options() api.FormationUpdateOpts {
 	return o
 }
 
-func formationOf(all []formation, processType string) formation {
-	for _, f := range all {
-		if f.Type == processType {
-			return f
-		}
-	}
-	return formation{}
-}
-
 // settle notes the outcome of a request.
 func (r *request) settle(a *app, f formation, from *answer, err error) {
 	if r.formation, r.err = (Formation{}), err; err != nil {
@@ -260,9 +251,6 @@ func (r *request) settle(a *app, f formation, from *answer, err error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.known == nil {
-		a.known = map[string]answered{}
-	}
 	a.known[r.ProcessType] = answered{f, from, time.Now()}
 }
 

@@ -138,22 +138,23 @@ func scaleAll(ctx context.Context, c *heroku.Client, scalings ...heroku.Scaling)
 	return outcomes
 }
 
-// warm makes the client know that several process types of the app are scaled.
-func warm(t *testing.T, f *formations, c *heroku.Client) {
+// warm returns a client that knows that several process types of the app are scaled.
+func warm(t *testing.T) (*formations, *heroku.Client) {
 	t.Helper()
+	f := newFormations(t)
+	c := f.client()
 	for _, processType := range []string{"worker", "mailer"} {
 		if _, err := c.Scale(t.Context(), scaling(processType, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.requests = nil
+	return f, c
 }
 
 func TestChangesThatComeTogetherAreOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFormations(t)
-		c := f.client()
-		warm(t, f, c)
+		f, c := warm(t)
 		got := scaleAll(t.Context(), c, scaling("worker", 2), scaling("mailer", 0), scaling("urgent", 3))
 		if want := []outcome{{2, nil}, {0, nil}, {3, nil}}; !slices.Equal(got, want) {
 			t.Errorf("outcomes %v, want %v", got, want)
@@ -183,9 +184,7 @@ func TestASingleProcessTypeDoesNotWaitForOthers(t *testing.T) {
 
 func TestABadProcessTypeHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFormations(t)
-		c := f.client()
-		warm(t, f, c)
+		f, c := warm(t)
 		f.refuses = "urgent"
 		got := scaleAll(t.Context(), c, scaling("worker", 2), scaling("urgent", 1), scaling("mailer", 3))
 		if got[0] != (outcome{2, nil}) || got[2] != (outcome{3, nil}) {
@@ -202,9 +201,7 @@ func TestABadProcessTypeHarmsNoOther(t *testing.T) {
 
 func TestABatchThatFailsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFormations(t)
-		c := f.client()
-		warm(t, f, c)
+		f, c := warm(t)
 		f.failures = 1
 		for _, got := range scaleAll(t.Context(), c, scaling("worker", 2), scaling("mailer", 3)) {
 			if e := failure(t, got.err); e.Kind != heroku.Unavailable || e.OutcomeKnown() {
@@ -219,9 +216,7 @@ func TestABatchThatFailsIsNotRepeated(t *testing.T) {
 
 func TestEveryQuantityOfABatchIsLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFormations(t)
-		c := f.client()
-		warm(t, f, c)
+		f, c := warm(t)
 		f.drops = "mailer"
 		got := scaleAll(t.Context(), c, scaling("worker", 2), scaling("mailer", 3))
 		if got[0] != (outcome{2, nil}) {
@@ -252,9 +247,7 @@ func TestTheLaterOfTwoHoldsUnlessOneStandsAlone(t *testing.T) {
 	for _, alone := range []bool{false, true} {
 		t.Run(fmt.Sprint(alone), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFormations(t)
-				c := f.client()
-				warm(t, f, c)
+				f, c := warm(t)
 				stop := scaling("worker", 0)
 				stop.Alone = alone
 				got := scaleAll(t.Context(), c, stop, scaling("worker", 2))

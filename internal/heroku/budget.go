@@ -47,8 +47,9 @@ const (
 	restAdvice    = time.Minute
 	// waiterPatience is when a wake that does not ask again is no longer waited for.
 	waiterPatience = 4 * longestAdvice
-	// appPatience is how long an app counts that is not asked about any more.
+	// appPatience is how long an app counts that is not asked about any more, give or take prunePeriod.
 	appPatience = 6 * time.Hour
+	prunePeriod = time.Hour
 )
 
 // Budget is the rate budget of one account, as far as answers tell of it: other tokens, people and
@@ -66,7 +67,9 @@ type Budget struct {
 	restUntil time.Time
 	unsure    bool
 	waiting   []waiter // wakes that were told to wait, the first one first
-	apps      map[string]time.Time
+	// apps are those looked at, and when; prunedAt is when those of long ago were last dropped.
+	apps     map[string]time.Time
+	prunedAt time.Time
 }
 
 type waiter struct {
@@ -76,7 +79,7 @@ type waiter struct {
 
 // newBudget returns a budget that is taken for full. A share of it, from 0 to 1, is kept for people.
 func newBudget(reserve float64, now time.Time) *Budget {
-	return &Budget{reserve: reserve, multiplier: 1, left: fullBudget, at: now, apps: map[string]time.Time{}}
+	return &Budget{reserve: reserve, multiplier: 1, left: fullBudget, at: now, apps: map[string]time.Time{}, prunedAt: now}
 }
 
 // take takes a token for a call, or says how long to wait before asking again. Wakes are served in the
@@ -132,7 +135,8 @@ func (b *Budget) uses(app string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.apps[app] = now
-	if len(b.apps)%100 == 0 {
+	if now.Sub(b.prunedAt) >= prunePeriod {
+		b.prunedAt = now
 		maps.DeleteFunc(b.apps, func(_ string, seen time.Time) bool { return now.Sub(seen) > appPatience })
 	}
 }
@@ -148,7 +152,7 @@ func (b *Budget) driftPeriod(base time.Duration, now time.Time) time.Duration {
 	return time.Duration(float64(max(base, fair)) * stretch)
 }
 
-// Left is how many requests the account should have left, of how many at most.
+// state is how many requests the account should have left, of how many at most.
 func (b *Budget) state(now time.Time) (left, capacity float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -144,6 +144,20 @@ func TestARefusalThatWasAnExceptionIsFoundOut(t *testing.T) {
 	}
 }
 
+// TestAppsOfLongAgoDoNotCount has an app leave, and a few others stay.
+func TestAppsOfLongAgoDoNotCount(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := newBudget(0, now)
+	b.uses("gone", now)
+	for range 8 {
+		now = now.Add(time.Hour)
+		b.uses("stays", now)
+	}
+	if len(b.apps) != 1 {
+		t.Errorf("%d apps count", len(b.apps))
+	}
+}
+
 // TestBudgetIsNotOverdrawn has any mix of calls leave what their priorities must leave, as long as
 // nobody else spends.
 func TestBudgetIsNotOverdrawn(t *testing.T) {

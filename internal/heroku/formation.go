@@ -73,13 +73,21 @@ func (c *Client) DriftPeriod(base time.Duration) time.Duration {
 }
 
 func find(all []formation, a *answer, app, processType string) (Formation, error) {
-	for _, f := range all {
-		if f.Type == processType {
-			return f.checked(a, processType)
-		}
+	if f := formationOf(all, processType); f.Type != "" {
+		return f.checked(a, processType)
 	}
 	message := fmt.Sprintf("the app %s has no process type %s", app, processType)
 	return Formation{}, &Error{Kind: ProcessTypeNotFound, Message: message, RequestID: a.requestID}
+}
+
+// formationOf is the entry of a process type, or one without a process type if there is none.
+func formationOf(all []formation, processType string) formation {
+	for _, f := range all {
+		if f.Type == processType {
+			return f
+		}
+	}
+	return formation{}
 }
 
 // checked returns f as a Formation if it is one of processType and complete: a
