@@ -50,7 +50,7 @@ func (r *Reconciler) redisURL(ctx context.Context, s *scope) (string, *problem) 
 // readURLAt is when the config var is to be read.
 func (s *scope) readURLAt() time.Time {
 	switch known := s.memory.configVar; {
-	case known.readAt.IsZero() || s.news.at.After(known.readAt):
+	case known.readAt.IsZero() || (s.news.released && s.news.at.After(known.readAt)):
 		return s.now
 	case known.problem != nil || s.redisFails():
 		return known.readAt.Add(max(known.wait, brokenURLPeriod))

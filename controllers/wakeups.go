@@ -52,7 +52,8 @@ func (w *wakeups) begin(name types.NamespacedName) news {
 func (w *wakeups) tell(name types.NamespacedName, told news) {
 	w.mu.Lock()
 	if w.news != nil {
-		told.formation = told.formation || w.news[name].formation
+		before := w.news[name]
+		told.formation, told.released = told.formation || before.formation, told.released || before.released
 		w.news[name] = told
 	}
 	w.mu.Unlock()

@@ -25,6 +25,8 @@ type news struct {
 	// formation says that the formation has changed, to quantity if that is not nil.
 	formation bool
 	quantity  *int
+	// released says that the app has a new release, which may have changed its config vars.
+	released bool
 }
 
 // receiveWebhooks serves Heroku's webhooks at an address, on the replica that leads.
@@ -52,7 +54,11 @@ func (r *Reconciler) notice(event webhook.Event) {
 	if event.Kind == webhook.Dyno {
 		return
 	}
-	told := news{at: r.clock.Now(), formation: event.Kind == webhook.Formation, quantity: event.Quantity}
+	told := news{
+		at:        r.clock.Now(),
+		formation: event.Kind == webhook.Formation, quantity: event.Quantity,
+		released: event.Kind == webhook.Release,
+	}
 	for _, name := range r.claims.concerned(event.AppID, event.ProcessType) {
 		r.wakeups.tell(name, told)
 	}
