@@ -151,9 +151,15 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 	if s.memory.client != client { // a new token is tried at once
 		s.memory.client, s.memory.retries, s.memory.nextDrift = client, retries{}, time.Time{}
 	}
-	client.Identify(ctx)
-	r.prices.refresh(ctx, client, s.now)
 	return nil
+}
+
+// readAccount reads what no start has to wait for: whose account the token is of, and what dynos cost.
+func (r *Reconciler) readAccount(ctx context.Context, s *scope) {
+	if client := s.memory.client; client != nil {
+		client.Identify(ctx)
+		r.prices.refresh(ctx, client, s.now)
+	}
 }
 
 // blindPatience is how long work may wait without a fresh heartbeat before the formation is read.
@@ -207,7 +213,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Du
 		app = m.target.AppID // a renamed app keeps its id
 	}
 	options := heroku.ReadOptions{Priority: heroku.Drift, MaxAge: maxAge}
-	if s.decision.Reason.Active() {
+	if s.decide(); s.decision.Reason.Active() {
 		options.Priority = heroku.Wake
 	}
 	formation, err := m.client.Formation(ctx, app, spec.ProcessType, options)

@@ -127,7 +127,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	r.observeQueue(ctx, s)
-	s.decide() // whether dynos are wanted says how urgent it is to know how many there are
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
 	s.decide()

@@ -26,6 +26,7 @@ const (
 // report writes the status, tells of transitions and says when to look again. It is the only
 // writer of status.
 func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) {
+	r.readAccount(ctx, s)
 	s.writeStatus()
 	s.reckon()
 	s.writeConditions()

@@ -106,9 +106,12 @@ func (c *claims) left(name types.NamespacedName, target targetKey) bool {
 func (c *claims) concerned(appID, processType string) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if processType != "" {
+		return slices.Collect(maps.Keys(c.by[targetKey{appID, processType}]))
+	}
 	var names []types.NamespacedName
 	for target, claimants := range c.by {
-		if target.appID == appID && (processType == "" || target.processType == processType) {
+		if target.appID == appID {
 			names = slices.AppendSeq(names, maps.Keys(claimants))
 		}
 	}
