@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/heroku/simulator"
 	"github.com/queuescaler/queuescaler/test/redisserver"
+	"github.com/queuescaler/queuescaler/test/stack"
 )
 
 func reportDrift(s *v1.QueueScaler) { s.Spec.DriftPolicy = v1.DriftReport }
@@ -136,12 +136,10 @@ func TestStopsLeaveTheReserve(t *testing.T) {
 // TestWebhooks has a change be read that nobody looks for.
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := stack.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	_ = listener.Close() // free again for the operator
 	const namespace, secret = "webhooks", canary + "-webhook"
 	stop, err := startManager(cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}, func(o *Options) {
 		o.DriftPeriod, o.WebhookAddress, o.WebhookSecrets = time.Hour, address, []string{secret}

@@ -18,9 +18,6 @@ import (
 	"github.com/queuescaler/queuescaler/internal/secret"
 )
 
-// Secret is a string that does not print.
-type Secret = secret.Text
-
 // Verification is how much of a server's certificate is verified.
 type Verification int
 
@@ -37,7 +34,7 @@ type Endpoint struct {
 	Address      string // host:port
 	Database     int
 	Username     string
-	Password     Secret
+	Password     secret.Text
 	TLS          bool
 	ServerName   string
 	Verification Verification
@@ -74,7 +71,7 @@ func ParseEndpoint(rawURL string, verification Verification, ca string) (Endpoin
 		Address:  net.JoinHostPort(parsed.Hostname(), port),
 		Database: database,
 		Username: parsed.User.Username(),
-		Password: Secret(password),
+		Password: secret.Text(password),
 	}
 	if parsed.Scheme == "rediss" {
 		endpoint.TLS, endpoint.ServerName = true, parsed.Hostname()

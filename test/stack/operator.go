@@ -46,11 +46,11 @@ func StartOperator(ctx context.Context, o OperatorOptions) (operator *Operator, 
 var errEnded = errors.New("the operator ended")
 
 func startOperator(ctx context.Context, o OperatorOptions) (*Operator, error) {
-	metrics, err := freeAddress()
+	metrics, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	probes, err := freeAddress()
+	probes, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,8 @@ func (o *Operator) Stop() error {
 	}
 }
 
-func freeAddress() (string, error) {
+// FreeAddress is an address on loopback whose port is free now.
+func FreeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
