@@ -17,6 +17,7 @@ func (s *scope) decide() {
 		s.specProblem = windowsProblem
 	}
 	s.noteSuspension(overrides.suspended)
+	s.noteRescue()
 	window := schedule.At(s.now, windows)
 	s.decision = scaling.Decide(scaling.Input{
 		Now:            s.now,
@@ -95,6 +96,9 @@ func (s *scope) work() *scaling.Work {
 		Heard:         s.snapshot.Heard,
 		Elsewhere:     s.snapshot.Elsewhere,
 		Doubtful:      s.snapshot.Doubt != "",
+	}
+	if s.memory.rescue.hopeful() {
+		work.Depth = s.snapshot.Wanted()
 	}
 	if !work.IdleSince.IsZero() && work.IdleSince.Before(s.memory.idleFloor) {
 		work.IdleSince = s.memory.idleFloor

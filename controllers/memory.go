@@ -79,6 +79,9 @@ type memory struct {
 	windows        []schedule.Window
 	windowsProblem *problem
 
+	// rescue is what came of starting workers for orphans.
+	rescue rescue
+
 	// startedAt is when dynos were last started from zero, until their first process is heard, and
 	// heardBefore are the processes heard until then.
 	startedAt   time.Time
@@ -127,6 +130,7 @@ func (m *memories) get(name types.NamespacedName, object *v1.QueueScaler) *memor
 	}
 	if known.generation != object.Generation {
 		known.generation, known.limit, known.retries = object.Generation, 0, retries{}
+		known.rescue = rescue{}
 		known.windows, known.windowsProblem, known.drainProblem = nil, nil, nil
 	}
 	return known

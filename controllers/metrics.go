@@ -46,7 +46,7 @@ func countHerokuRequest(method string, status int) {
 // measurement is what the metrics of one object tell. What is not known has no value.
 type measurement struct {
 	queueKnown, heartbeats, pushed bool
-	depth, inFlight                int64
+	depth, inFlight, orphans       int64
 	latency                        time.Duration
 	live                           int
 	draining                       bool
@@ -70,6 +70,8 @@ var objectGauges = []objectGauge{
 		func(m measurement) (float64, bool) { return float64(m.depth), m.queueKnown }),
 	newObjectGauge("queue_in_flight", "Jobs taken and not finished, as far as Redis shows them.",
 		func(m measurement) (float64, bool) { return float64(m.inFlight), m.queueKnown }),
+	newObjectGauge("queue_orphans", "Jobs taken by workers that died.",
+		func(m measurement) (float64, bool) { return float64(m.orphans), m.queueKnown }),
 	newObjectGauge("queue_latency_seconds", "Age of the oldest waiting job.",
 		func(m measurement) (float64, bool) { return m.latency.Seconds(), m.queueKnown }),
 	newObjectGauge("worker_processes", "Worker processes with a fresh heartbeat.",
@@ -155,6 +157,7 @@ func (s *scope) measure() {
 		pushed:      s.snapshot.Pushed,
 		depth:       s.snapshot.Depth,
 		inFlight:    s.snapshot.InFlight,
+		orphans:     s.snapshot.Orphans,
 		latency:     s.snapshot.Latency,
 		live:        s.snapshot.Live(),
 		draining:    s.draining(),

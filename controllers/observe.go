@@ -91,20 +91,22 @@ func (s *scope) queueSpec() queue.Spec {
 	if spec.Queue.List != nil {
 		wanted.ProcessingKeys = spec.Queue.List.ProcessingKeys
 	}
+	if stream := spec.Queue.Stream; stream != nil {
+		wanted.Group = stream.Group
+		wanted.ClaimIdle = time.Duration(ptr.Deref(stream.ClaimIdleSeconds, 0)) * time.Second
+	}
 	if spec.ScheduledJobs == v1.ScheduledJobsWake {
 		wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period
 	}
 	return wanted
 }
 
-// idleTimeout is the longer of the idle timeout and the longest job that Redis does not show.
-func (s *scope) idleTimeout() time.Duration {
-	seconds := s.object.Spec.IdleTimeoutSeconds
-	if longest := s.object.Spec.Queue.MaxJobSeconds; longest != nil {
-		seconds = max(seconds, *longest)
-	}
-	return time.Duration(seconds) * time.Second
+// idleSeconds is the longer of the idle timeout and the longest job that Redis does not show.
+func (s *scope) idleSeconds() int32 {
+	return max(s.object.Spec.IdleTimeoutSeconds, ptr.Deref(s.object.Spec.Queue.MaxJobSeconds, 0))
 }
+
+func (s *scope) idleTimeout() time.Duration { return time.Duration(s.idleSeconds()) * time.Second }
 
 // wakeLead is how long before its time work starts the dynos.
 func (s *scope) wakeLead() time.Duration {

@@ -85,6 +85,9 @@ func (s *scope) workersCondition() condition {
 	switch {
 	case s.queueProblem != nil || !snapshot.Known():
 		return unknown(v1.ReasonUnknown, "the queue is not known")
+	case m.rescue.givenUp():
+		return no(v1.ReasonOrphansAbandoned, "%d jobs were left by workers that died, and %d starts did not recover them, so they start workers no more: "+
+			"have the workers recover them, or remove them", snapshot.Orphans, rescueStarts)
 	case !snapshot.Heartbeats:
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
 	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:

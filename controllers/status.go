@@ -77,6 +77,7 @@ func (s *scope) writeStatus() {
 	if m.limit > 0 {
 		status.QuantityLimit = toInt32(&m.limit)
 	}
+	status.EffectiveIdleTimeoutSeconds = s.idleSeconds()
 	status.IdleStartTime = nil
 	if work := s.work(); work != nil && !work.IdleSince.IsZero() && !s.decision.Reason.Active() {
 		status.IdleStartTime = ptr.To(timestamp(work.IdleSince))
@@ -87,7 +88,9 @@ func (s *scope) writeStatus() {
 }
 
 func (s *scope) queueStatus() *v1.QueueStatus {
-	status := &v1.QueueStatus{Depth: s.snapshot.Depth, InFlight: s.snapshot.InFlight, ObservedTime: timestamp(s.snapshot.End)}
+	status := &v1.QueueStatus{
+		Depth: s.snapshot.Depth, InFlight: s.snapshot.InFlight, Orphans: s.snapshot.Orphans, ObservedTime: timestamp(s.snapshot.End),
+	}
 	if !s.snapshot.NextDue.IsZero() {
 		status.NextDueTime = ptr.To(timestamp(s.snapshot.NextDue))
 	}

@@ -210,69 +210,6 @@ type RedisTLS struct {
 	CASecretRef *SecretKeyRef `json:"caSecretRef,omitempty"`
 }
 
-// QueueType is a job system whose data in Redis is understood.
-//
-// +kubebuilder:validation:Enum=Sidekiq;List
-type QueueType string
-
-const (
-	// QueueSidekiq is Sidekiq 6, 7 or 8.
-	QueueSidekiq QueueType = "Sidekiq"
-	// QueueList is a plain Redis list that workers pop from.
-	QueueList QueueType = "List"
-)
-
-// QueueSpec names queues of one job system.
-//
-// +kubebuilder:validation:XValidation:rule="self.type != 'List' || (has(self.names) && size(self.names) > 0)",message="type List needs names: the keys of the Redis lists",fieldPath=".names"
-// +kubebuilder:validation:XValidation:rule="self.type != 'List' || has(self.list) != has(self.maxJobSeconds)",message="type List needs exactly one of list.processingKeys and maxJobSeconds, since Redis does not show which jobs run: name the lists that workers move jobs to, or the longest time a job takes"
-// +kubebuilder:validation:XValidation:rule="self.type == 'List' || !has(self.list)",message="list belongs to type List: remove it",fieldPath=".list"
-// +kubebuilder:validation:XValidation:rule="self.type == 'List' || !has(self.maxJobSeconds)",message="maxJobSeconds belongs to type List, since Sidekiq shows its running jobs: remove it",fieldPath=".maxJobSeconds"
-type QueueSpec struct {
-	// type is the job system.
-	// +required
-	Type QueueType `json:"type"`
-
-	// names of the queues, without prefix; for List the keys. Empty means all queues, which only
-	// Sidekiq can list. Name all queues that the process type works on: a job in one that is not
-	// named wakes nobody.
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=256
-	// +optional
-	Names []string `json:"names,omitempty"`
-
-	// keyPrefix goes in front of every key, literally: "shop:" for redis-namespace "shop".
-	// +kubebuilder:validation:MaxLength=256
-	// +optional
-	KeyPrefix string `json:"keyPrefix,omitempty"`
-
-	// maxJobSeconds is the longest time a job takes, for queues whose running jobs Redis does not
-	// show: the dynos are kept this long after the last activity, if it is longer than the idle timeout.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=604800
-	// +optional
-	MaxJobSeconds *int32 `json:"maxJobSeconds,omitempty"`
-
-	// list has what only type List needs.
-	// +optional
-	List *ListQueue `json:"list,omitempty"`
-}
-
-// ListQueue is for plain Redis lists.
-type ListQueue struct {
-	// processingKeys are the lists to which workers move the jobs they take (LMOVE, BLMOVE,
-	// RPOPLPUSH) and from which they remove them when done.
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=256
-	// +required
-	ProcessingKeys []string `json:"processingKeys"`
-}
-
 // HerokuSpec names a process type of a Heroku app.
 type HerokuSpec struct {
 	// app is the app's name or UUID.

@@ -28,6 +28,11 @@ type QueueScalerStatus struct {
 	// +optional
 	QuantityLimit *int32 `json:"quantityLimit,omitempty"`
 
+	// effectiveIdleTimeoutSeconds is how long the queue must be idle before the dynos are stopped: the
+	// longer of spec.idleTimeoutSeconds and spec.queue.maxJobSeconds.
+	// +optional
+	EffectiveIdleTimeoutSeconds int32 `json:"effectiveIdleTimeoutSeconds,omitempty"`
+
 	// queue is what the queue looked like, written at transitions and else at most once a minute.
 	// +optional
 	Queue *QueueStatus `json:"queue,omitempty"`
@@ -91,6 +96,10 @@ type QueueStatus struct {
 	// inFlight is the number of jobs taken and not finished, as far as Redis shows them.
 	// +required
 	InFlight int64 `json:"inFlight"`
+
+	// orphans is the number of jobs taken by workers that died. Only running workers recover them.
+	// +optional
+	Orphans int64 `json:"orphans,omitempty"`
 
 	// nextDueTime is when the next scheduled or retried job is due.
 	// +optional
@@ -180,6 +189,7 @@ const (
 	ReasonWorkersQuiet         = "WorkersQuiet"
 	ReasonWorkersCrashing      = "WorkersCrashing"
 	ReasonQueueNotServed       = "QueueNotServed"
+	ReasonOrphansAbandoned     = "OrphansAbandoned"
 
 	// Of events and of what should not happen.
 	ReasonWoken            = "Woken"

@@ -151,8 +151,8 @@ func TestEnums(t *testing.T) {
 		{path: "spec.redis.tls.verification", value: "none", cure: supported(`"Full", "CAOnly", "None"`)},
 		{path: "spec.redis.tls.verification", value: "", cure: supported(`"Full", "CAOnly", "None"`)},
 		{path: "spec.queue.type", value: "Sidekiq"},
-		{path: "spec.queue.type", value: "sidekiq", cure: supported(`"Sidekiq", "List"`)},
-		{path: "spec.queue.type", value: "Resque", cure: supported(`"Sidekiq", "List"`)},
+		{path: "spec.queue.type", value: "sidekiq", cure: supported(`"Sidekiq", "List", "SortedSet", `)},
+		{path: "spec.queue.type", value: "", cure: supported(`"Sidekiq", "List", "SortedSet", `)},
 		{path: "spec.scheduledJobs", value: "Wake"},
 		{path: "spec.scheduledJobs", value: "Ignore"},
 		{path: "spec.scheduledJobs", value: "Sleep", cure: supported(`"Wake", "Ignore"`)},
@@ -307,7 +307,8 @@ func TestQueueRules(t *testing.T) {
 	keys := fields{"processingKeys": []any{"taken"}}
 	checkFields(t, sidekiq, []fieldCase{
 		{path: "spec.queue.list", value: keys, cure: "list belongs to type List: remove it"},
-		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "maxJobSeconds belongs to type List, since Sidekiq shows its running jobs: remove it"},
+		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "maxJobSeconds belongs to types List and SortedSet"},
+		{path: "spec.queue.stream", value: fields{"group": "g"}, cure: "type Stream, and no other, needs stream"},
 	})
 	const path = "spec.queue.list.processingKeys"
 	checkFields(t, list, []fieldCase{
@@ -330,13 +331,71 @@ func TestQueueRules(t *testing.T) {
 		spec["queue"].(fields)["maxJobSeconds"] = int64(60)
 		return spec
 	}
-	const needsNames = "type List needs names: the keys of the Redis lists"
+	const needsNames = "names is needed for every type but Sidekiq"
 	checkFields(t, both, []fieldCase{
 		{path: "spec.queue.list", value: keys, at: "spec.queue", cure: needsDone},
 		{path: "spec.queue.names", value: absent, cure: needsNames},
 		{path: "spec.queue.names", value: []any{}, cure: needsNames},
 		{path: "spec.queue.names", value: []any{"a", "a"}, at: "spec.queue.names[1]", cure: `Duplicate value: "a"`},
 	})
+}
+
+// typed is the smallest spec of a type that needs nothing but names, and more.
+func typed(queueType string, more fields) func() fields {
+	return func() fields {
+		spec := sidekiq()
+		queue := spec["queue"].(fields)
+		queue["type"], queue["names"] = queueType, []any{"jobs"}
+		for key, value := range more {
+			queue[key] = value
+		}
+		return spec
+	}
+}
+
+func TestRulesOfEveryType(t *testing.T) {
+	specs := map[string]func() fields{
+		"SortedSet": typed("SortedSet", fields{"maxJobSeconds": int64(60)}),
+		"Stream":    typed("Stream", fields{"stream": fields{"group": "g"}}),
+		"BullMQ":    typed("BullMQ", nil),
+		"Bull":      typed("Bull", nil),
+		"Asynq":     typed("Asynq", nil),
+	}
+	for name, spec := range specs {
+		t.Run(name, func(t *testing.T) {
+			checkFields(t, spec, []fieldCase{
+				{path: "spec.queue.names", value: distinct(64)},
+				{path: "spec.queue.names", value: absent, cure: "names is needed for every type but Sidekiq"},
+				{path: "spec.queue.names", value: []any{}, cure: "names is needed for every type but Sidekiq"},
+				{path: "spec.queue.list", value: fields{"processingKeys": []any{"taken"}}, cure: "list belongs to type List: remove it"},
+				{path: "spec.drain.mode", value: "Quiet", cure: "mode Quiet is for queues of type Sidekiq"},
+			})
+			if name != "Stream" {
+				checkFields(t, spec, []fieldCase{{path: "spec.queue.stream", value: fields{"group": "g"}, cure: "or remove stream"}})
+			}
+			if name != "SortedSet" {
+				checkFields(t, spec, []fieldCase{{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "since Redis shows the running jobs"}})
+			}
+		})
+	}
+	const path = "spec.queue.stream"
+	checkFields(t, specs["Stream"], []fieldCase{
+		{path: path, value: absent, cure: "set stream.group to the consumer group of the workers"},
+		{path: path, value: fields{}, at: path + ".group", cure: "Required value"},
+		{path: path + ".group", value: "", cure: "should be at least 1 chars long"},
+		{path: path + ".group", value: letters(257), cure: "may not be more than 256 bytes"},
+		{path: path + ".claimIdleSeconds", value: int64(0), cure: "should be greater than or equal to 1"},
+		{path: path + ".claimIdleSeconds", value: int64(604800)},
+		{path: path + ".claimIdleSeconds", value: int64(604801), cure: "should be less than or equal to 604800"},
+	})
+	checkFields(t, specs["SortedSet"], []fieldCase{
+		{path: "spec.queue.maxJobSeconds", value: absent, cure: "type SortedSet needs maxJobSeconds"},
+	})
+	checkFields(t, specs["Asynq"], []fieldCase{
+		{path: "spec.queue.keyPrefix", value: ""},
+		{path: "spec.queue.keyPrefix", value: "shop:", cure: "remove keyPrefix"},
+	})
+	checkFields(t, specs["BullMQ"], []fieldCase{{path: "spec.queue.keyPrefix", value: "shop:"}})
 }
 
 // TestUnknownFields: a field that is misspelt is refused, at every level.

@@ -98,11 +98,12 @@ func (h *Hub) heed(o *owner, hinted bool) {
 	}
 }
 
-// compare looks for a change that came without a push. The caller holds the lock.
+// compare looks for jobs that came without a push. That they go without one is no sign: Redis does not
+// tell of what a consumer group reads. The caller holds the lock.
 func (h *Hub) compare(o *owner, last Snapshot) {
 	next, since := o.tracker.snapshot, last.Start
-	changed := last.Known() && last.Depth != next.Depth && slices.Equal(last.Paused, next.Paused)
-	if changed && o.hints.covered && o.hints.coveredSince.Before(since) && o.hints.last.Before(since) {
+	came := last.Known() && last.Depth < next.Depth && slices.Equal(last.Paused, next.Paused)
+	if came && !o.hints.set.silent && o.hints.covered && o.hints.coveredSince.Before(since) && o.hints.last.Before(since) {
 		time.AfterFunc(pushPatience, func() { h.judge(o, since) })
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 )
@@ -13,6 +14,10 @@ type Observation struct {
 	// InFlight is the number of jobs taken and not finished, as far as Redis shows them: those of
 	// these queues, and any other job on those processes of the scaled process type that serve them.
 	InFlight int64
+	// Orphans is the number of jobs taken by workers that died: only running workers recover them. They
+	// are not in flight. OrphanMark tells one set of them from another; it is 0 if there are none.
+	Orphans    int64
+	OrphanMark uint64
 	// Latency is the age of the oldest waiting job; 0 where the job system does not tell.
 	Latency time.Duration
 
@@ -43,8 +48,39 @@ type Observation struct {
 	Start, End time.Time
 }
 
-// Active says whether there is work now: jobs that wait, or jobs in flight.
+// Active says whether there is work now: jobs that wait, or jobs in flight. Orphans are work only for as
+// long as somebody may recover them, which is not for a look to say.
 func (o Observation) Active() bool { return o.Depth > 0 || o.InFlight > 0 }
+
+// Wanted counts the jobs for which workers are to be started.
+func (o Observation) Wanted() int64 { return o.Depth + o.Orphans }
+
+// addOldest takes in that the oldest job of a queue waits since then, at now, both by Redis's clock.
+func (o *Observation) addOldest(now, since time.Time) { o.Latency = max(o.Latency, now.Sub(since)) }
+
+// addDue takes in a job's due time, at now, both by Redis's clock.
+func (o *Observation) addDue(now, due time.Time) {
+	o.NextDue = earliest(o.NextDue, o.fromRedis(now, due))
+}
+
+// fromRedis moves a time of Redis's clock, which shows now, to the operator's. Zero stays zero.
+func (o *Observation) fromRedis(now, t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return o.Start.Add(t.Sub(now))
+}
+
+// addOrphans takes in orphans of a queue, of which one at least has a name that stays the same from look
+// to look.
+func (o *Observation) addOrphans(count int64, queue string, names ...string) {
+	o.Orphans += count
+	for _, name := range names {
+		digest := fnv.New64a()
+		_, _ = digest.Write([]byte(queue + "\x00" + name))
+		o.OrphanMark ^= digest.Sum64() // in any order
+	}
+}
 
 // Process is a worker process as its own heartbeat shows it.
 type Process struct {

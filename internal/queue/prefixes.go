@@ -14,13 +14,16 @@ type watchSet struct {
 	jobs []string
 	// allJobs is a prefix of such keys, where their names are not known before; empty for none.
 	allJobs string
-	// schedule are the keys where jobs wait for their time.
-	schedule []string
+	// others are the keys where a push is no activity, but a reason to look: where jobs wait for their
+	// time, or a pause is noted.
+	others []string
+	// silent says that jobs may come to wait without a write: their time comes.
+	silent bool
 }
 
 // prefixes are those that cover the set.
 func (w watchSet) prefixes() []string {
-	list := slices.Concat(w.jobs, w.schedule)
+	list := slices.Concat(w.jobs, w.others)
 	if w.allJobs != "" {
 		list = append(list, w.allJobs)
 	}

@@ -43,7 +43,7 @@ func (s *sidekiq) watched() watchSet {
 		set.jobs = append(set.jobs, s.key("queue:"+name))
 	}
 	for _, scan := range s.due {
-		set.schedule = append(set.schedule, scan.key)
+		set.others = append(set.others, scan.key)
 	}
 	return set
 }
@@ -198,18 +198,10 @@ func (l *sidekiqLook) conclude() error {
 	l.countProcessed()
 	l.findNotServed()
 	for _, scan := range l.due {
-		l.result.NextDue = earliest(l.result.NextDue, l.fromRedis(scan.due))
-		l.result.DueKnownUntil = earliest(l.result.DueKnownUntil, l.fromRedis(scan.known))
+		l.result.addDue(l.now, scan.due)
+		l.result.DueKnownUntil = earliest(l.result.DueKnownUntil, l.result.fromRedis(l.now, scan.known))
 	}
 	return nil
-}
-
-// fromRedis moves a time of Redis's clock to the operator's, by its distance from now.
-func (l *sidekiqLook) fromRedis(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return l.result.Start.Add(t.Sub(l.now))
 }
 
 func (l *sidekiqLook) countWaiting() error {
@@ -222,7 +214,7 @@ func (l *sidekiqLook) countWaiting() error {
 		}
 		l.result.Depth += queue.depth.Val()
 		if since, ok := enqueuedAt(queue.oldest.Val()); ok {
-			l.result.Latency = max(l.result.Latency, l.now.Sub(since))
+			l.result.addOldest(l.now, since)
 		}
 	}
 	return nil

@@ -11,8 +11,13 @@ type System string
 
 // Job systems.
 const (
-	Sidekiq System = "Sidekiq"
-	List    System = "List"
+	Sidekiq   System = "Sidekiq"
+	List      System = "List"
+	SortedSet System = "SortedSet"
+	Stream    System = "Stream"
+	BullMQ    System = "BullMQ"
+	Bull      System = "Bull"
+	Asynq     System = "Asynq"
 )
 
 // Spec says which queues an owner wants to know of.
@@ -20,10 +25,14 @@ type Spec struct {
 	System System
 	// Names of the queues; empty means all, where the job system lists its queues.
 	Names []string
-	// KeyPrefix goes in front of every key, literally.
+	// KeyPrefix goes in front of every key, literally; empty for the job system's own default.
 	KeyPrefix string
 	// ProcessingKeys are the lists that workers of a List move their jobs to.
 	ProcessingKeys []string
+	// Group is the consumer group that the workers of a Stream belong to.
+	Group string
+	// ClaimIdle is how long an entry of a Stream has been pending when others claim it; 0 if never.
+	ClaimIdle time.Duration
 
 	// ProcessType is the Heroku process type that is scaled: all jobs of its dynos count as in flight.
 	ProcessType string
@@ -36,9 +45,10 @@ type Spec struct {
 
 // equal says whether two specs ask for the same, in the same way.
 func (s Spec) equal(other Spec) bool {
-	return s.System == other.System && s.KeyPrefix == other.KeyPrefix && s.ProcessType == other.ProcessType &&
-		s.DueHorizon == other.DueHorizon && s.Period == other.Period &&
-		slices.Equal(s.Names, other.Names) && slices.Equal(s.ProcessingKeys, other.ProcessingKeys)
+	return slices.Equal(s.Names, other.Names) && slices.Equal(s.ProcessingKeys, other.ProcessingKeys) &&
+		s.System == other.System && s.KeyPrefix == other.KeyPrefix && s.ProcessType == other.ProcessType &&
+		s.Group == other.Group && s.ClaimIdle == other.ClaimIdle &&
+		s.DueHorizon == other.DueHorizon && s.Period == other.Period
 }
 
 // reader reads one owner's queues, and remembers from one look to the next what it must.

@@ -63,7 +63,7 @@ func (t *tracker) saw(look Observation) {
 		}
 	}
 	switch {
-	case look.Active() || finishedJobs(last, look):
+	case look.Active() || finishedJobs(last, look) || movedOrphans(last, look):
 		next.IdleSince = time.Time{}
 		if !look.Active() {
 			next.IdleSince = look.End
@@ -104,6 +104,11 @@ func finishedJobs(last Snapshot, look Observation) bool {
 	return last.Known() && last.Processed >= 0 && look.Processed >= 0 && last.Processed != look.Processed
 }
 
+// movedOrphans says whether orphans were recovered between the two looks, or left.
+func movedOrphans(last Snapshot, look Observation) bool {
+	return last.Known() && last.OrphanMark != look.OrphanMark
+}
+
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -122,10 +127,10 @@ func steady(last, look time.Time) time.Time {
 // matters says whether an owner must hear of a change, and whether jobs wait now that did not.
 func matters(last, next Snapshot) (changed, wake bool) {
 	if last.Known() != next.Known() || !sameError(last.Err, next.Err) {
-		return true, next.Known() && next.Depth > 0
+		return true, next.Known() && next.Wanted() > 0
 	}
-	wake = next.Depth > 0 && last.Depth == 0
-	changed = wake || last.Depth > 0 != (next.Depth > 0) || last.Active() != next.Active() ||
+	wake = next.Wanted() > 0 && last.Wanted() == 0
+	changed = wake || last.OrphanMark != next.OrphanMark || last.Depth > 0 != (next.Depth > 0) || last.Active() != next.Active() ||
 		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt || last.Elsewhere != next.Elsewhere ||
 		last.IdleSince.IsZero() != next.IdleSince.IsZero() || (next.Heard && !last.Heard) ||
 		(last.Live() > 0) != (next.Live() > 0) || last.AllQuiet() != next.AllQuiet() ||

@@ -23,6 +23,11 @@ func depth(n int64) func(*Observation)     { return func(o *Observation) { o.Dep
 func inFlight(n int64) func(*Observation)  { return func(o *Observation) { o.InFlight = n } }
 func processed(n int64) func(*Observation) { return func(o *Observation) { o.Processed = n } }
 
+// orphans are one job left by a worker that died.
+func orphans(mark uint64) func(*Observation) {
+	return func(o *Observation) { o.Orphans, o.OrphanMark = 1, mark }
+}
+
 // heard adds a process with a heartbeat of this age.
 func heard(identity string, ago float64) func(*Observation) {
 	return func(o *Observation) {
@@ -46,6 +51,9 @@ func TestTracker(t *testing.T) {
 		"idle again":                {[]Observation{at(1), at(11, depth(1)), at(21)}, 21, 31, true},
 		"a job came and went":       {[]Observation{at(1), at(11), at(21, processed(1)), at(31, processed(1))}, 21, 31, true},
 		"the count was not known":   {[]Observation{at(1, processed(-1)), at(11, processed(7)), at(21, processed(-1))}, 1, 31, true},
+		"orphans":                   {[]Observation{at(1), at(11, orphans(7)), at(21, orphans(7))}, 11, 31, true},
+		"an orphan was recovered":   {[]Observation{at(1, orphans(7)), at(11, orphans(7)), at(21)}, 21, 31, true},
+		"another orphan":            {[]Observation{at(1, orphans(7)), at(11, orphans(8)), at(21, orphans(8))}, 11, 31, true},
 		"an error":                  {[]Observation{at(1), failed}, never, never, false},
 		"after an error":            {[]Observation{at(1), failed, at(21), at(31)}, 21, 51, true},
 		"a gap":                     {[]Observation{at(1), at(101), at(111)}, 101, 131, true},
@@ -198,7 +206,12 @@ func TestMatters(t *testing.T) {
 		"another paused": {
 			is(with(func(o *Observation) { o.Paused = []string{"a"} })), is(with(func(o *Observation) { o.Paused = []string{"b"} })), true, false,
 		},
-		"heard": {is(idle), Snapshot{Observation: idle, IdleSince: epoch, Heard: true}, true, false},
+		"orphans":           {is(idle), is(with(orphans(7))), true, true},
+		"the same orphans":  {is(with(orphans(7))), is(with(orphans(7))), false, false},
+		"other orphans":     {is(with(orphans(7))), is(with(orphans(8))), true, false},
+		"none any more":     {is(with(orphans(7))), is(idle), true, false},
+		"the first orphans": {Snapshot{}, is(with(orphans(7))), true, true},
+		"heard":             {is(idle), Snapshot{Observation: idle, IdleSince: epoch, Heard: true}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if changed, wake := matters(test.last, test.next); changed != test.changed || wake != test.wake {

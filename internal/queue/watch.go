@@ -252,7 +252,7 @@ func (h *Hub) indexed() map[string][]watcher {
 		for _, key := range owner.hints.set.jobs {
 			h.watch.index[key] = append(h.watch.index[key], watcher{owner, true})
 		}
-		for _, key := range owner.hints.set.schedule {
+		for _, key := range owner.hints.set.others {
 			h.watch.index[key] = append(h.watch.index[key], watcher{owner, false})
 		}
 		if owner.hints.set.allJobs != "" {
