@@ -87,6 +87,7 @@ test-unit: prerequisites ## Unit and property tests, with the race detector.
 	go test ./hack/... ./cmd/...
 	$(WITH_CLIENTS) go test ./test/herokuclients/...
 	go -C hack/image test ./...
+	go -C test/jobclients/asynq vet ./...
 
 .PHONY: test-envtest
 test-envtest: prerequisites ## Tests of the API and the controller, against a real kube-apiserver.
@@ -116,12 +117,14 @@ verify: ## Fail if generated files, formatting or go.mod are not up to date.
 		{ echo "verify: generated files were not up to date; they are now"; exit 1; }
 	go mod tidy -diff
 	go -C hack/image mod tidy -diff
+	go -C test/jobclients/asynq mod tidy -diff
 	@test -z "$$(gofmt -l api cmd controllers hack internal test)" || { gofmt -l api cmd controllers hack internal test; exit 1; }
 	hack/verify-manifests.sh
 
 .PHONY: prerequisites
-prerequisites: ## Make sure of a real redis-server and Sidekiq.
+prerequisites: ## Make sure of a real redis-server, Sidekiq and other job systems.
 	@hack/prerequisites.sh
+	@hack/jobclients.sh >/dev/null
 
 .PHONY: help
 help: ## List the targets.

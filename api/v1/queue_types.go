@@ -30,7 +30,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'SortedSet' || has(self.maxJobSeconds)",message="type SortedSet needs maxJobSeconds, since Redis does not show which jobs run: set it to the longest time a job takes",fieldPath=".maxJobSeconds"
 // +kubebuilder:validation:XValidation:rule="self.type in ['List', 'SortedSet'] || !has(self.maxJobSeconds)",message="maxJobSeconds belongs to types List and SortedSet, since Redis shows the running jobs of the others: remove it",fieldPath=".maxJobSeconds"
 // +kubebuilder:validation:XValidation:rule="(self.type == 'Stream') == has(self.stream)",message="type Stream, and no other, needs stream: set stream.group to the consumer group of the workers, or remove stream",fieldPath=".stream"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Asynq' || !has(self.keyPrefix) || self.keyPrefix == ”",message="the keys of Asynq have no prefix but asynq: remove keyPrefix",fieldPath=".keyPrefix"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Asynq' || !has(self.keyPrefix) || size(self.keyPrefix) == 0",message="the keys of Asynq have no prefix but asynq: remove keyPrefix",fieldPath=".keyPrefix"
 type QueueSpec struct {
 	// type is the job system.
 	// +required

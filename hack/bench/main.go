@@ -50,6 +50,7 @@ type section struct {
 var groups = []group{
 	{planWake, []section{{"wake", measureWake}}},
 	{planCrowd, []section{{"storm", measureStorm}, {"steady", measureSteady}}},
+	{planObserve, []section{{"observe", measureObserve}}},
 	{planNeighbours, []section{{"neighbour", measureNeighbour}}},
 }
 
@@ -88,7 +89,7 @@ func run() error {
 
 func parse() (settings, error) {
 	var set settings
-	pattern := flag.String("run", "", "`regexp` over the sections: wake, storm, steady, neighbour (default all)")
+	pattern := flag.String("run", "", "`regexp` over the sections: wake, storm, steady, observe, neighbour (default all)")
 	flag.Float64Var(&set.scale, "scale", 1, "`factor` by which counts and times are shrunk")
 	flag.StringVar(&set.binary, "operator", "bin/queuescaler", "`file` with the operator's binary")
 	flag.DurationVar(&set.timeout, "timeout", 45*time.Minute, "`time` after which it gives up")

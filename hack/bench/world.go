@@ -35,6 +35,7 @@ type plan struct {
 	servers int
 	scalers []scaler
 	later   []scaler // whose QueueScalers are created on the way
+	bare    bool     // nothing but the Redis servers
 }
 
 // apps is the number of Heroku apps.
@@ -68,18 +69,26 @@ type server struct {
 	client *redis.Client
 }
 
+// step is one of those that start a world.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
 // start starts everything but the operator.
 func (w *world) start(ctx context.Context) error {
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
+	servers := step{fmt.Sprintf("%d redis-servers", w.plan.servers), w.startServers}
+	steps := []step{
 		{"the control plane", w.startControlPlane},
-		{fmt.Sprintf("%d redis-servers", w.plan.servers), w.startServers},
+		servers,
 		{"the simulated Heroku", w.startHeroku},
 		{"the namespace", w.createNamespace},
 		{fmt.Sprintf("%d QueueScalers", len(w.plan.scalers)), func(ctx context.Context) error { return w.create(ctx, w.plan.scalers) }},
-	} {
+	}
+	if w.plan.bare {
+		steps = []step{servers}
+	}
+	for _, step := range steps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

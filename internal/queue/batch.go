@@ -121,6 +121,69 @@ func (b *batch) byScore(key, from string, skip, count int) *redis.ZSliceCmd {
 		"zrangebyscore", key, from, "+inf", "withscores", "limit", skip, count))
 }
 
+// window reads a part of a list, whose ends are counted from its end where they are below 0.
+func (b *batch) window(key string, from, to int) *redis.StringSliceCmd {
+	return ask(b, redis.NewStringSliceCmd(context.Background(), "lrange", key, from, to))
+}
+
+func (b *batch) field(key, field string) *redis.StringCmd {
+	return ask(b, redis.NewStringCmd(context.Background(), "hget", key, field))
+}
+
+func (b *batch) exists(key string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "exists", key))
+}
+
+// strings reads several keys: nil for what is no string.
+func (b *batch) strings(keys ...string) *redis.SliceCmd {
+	args := []any{"mget"}
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	return ask(b, redis.NewSliceCmd(context.Background(), args...))
+}
+
+func (b *batch) setSize(key string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "scard", key))
+}
+
+func (b *batch) sortedSize(key string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "zcard", key))
+}
+
+// lowest reads the member of a sorted set with the lowest score.
+func (b *batch) lowest(key string) *redis.ZSliceCmd {
+	return ask(b, redis.NewZSliceCmd(context.Background(), "zrange", key, 0, 0, "withscores"))
+}
+
+// upTo counts the members of a sorted set with at most this score, "(" before it excluded.
+func (b *batch) upTo(key, score string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "zcount", key, "-inf", score))
+}
+
+// lowestUpTo reads the first of those.
+func (b *batch) lowestUpTo(key, score string, count int) *redis.StringSliceCmd {
+	return ask(b, redis.NewStringSliceCmd(context.Background(), "zrangebyscore", key, "-inf", score, "limit", 0, count))
+}
+
+func (b *batch) streamLength(key string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "xlen", key))
+}
+
+func (b *batch) streamGroups(key string) *redis.XInfoGroupsCmd {
+	return ask(b, redis.NewXInfoGroupsCmd(context.Background(), key))
+}
+
+// firstAfter reads the first entry of a stream after an id.
+func (b *batch) firstAfter(key, id string) *redis.XMessageSliceCmd {
+	return ask(b, redis.NewXMessageSliceCmd(context.Background(), "xrange", key, "("+id, "+", "count", 1))
+}
+
+// longestPending reads the pending entries of a group with the lowest ids.
+func (b *batch) longestPending(key, group string, count int) *redis.XPendingExtCmd {
+	return ask(b, redis.NewXPendingExtCmd(context.Background(), "xpending", key, group, "-", "+", count))
+}
+
 // failure is a command's error as an *Error, or nil. A missing key or field is no error.
 func failure(command redis.Cmder) error {
 	err := command.Err()

@@ -65,8 +65,13 @@ type step func(b *batch) (step, error)
 
 // readers makes the reader of each job system.
 var readers = map[System]func(Spec) reader{
-	Sidekiq: newSidekiq,
-	List:    newList,
+	Sidekiq:   newSidekiq,
+	List:      newList,
+	SortedSet: eachQueue(newSortedSet),
+	Stream:    eachQueue(newStream),
+	BullMQ:    eachQueue(newBullMQ),
+	Bull:      eachQueue(newBull),
+	Asynq:     eachQueue(newAsynq),
 }
 
 func newReader(spec Spec) (reader, error) {

@@ -1,0 +1,151 @@
+// Package jobclients runs the job systems' own clients and workers, for tests: those of Node from a cache
+// that hack/jobclients.sh fills, those of Go from a module beside this one.
+package jobclients
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// Console is a job system's own client. It evaluates one expression, or command, at a time.
+type Console struct {
+	t      testing.TB
+	input  io.Writer
+	output *bufio.Reader
+}
+
+// Eval evaluates an expression. Its value goes into what is given, if anything is.
+func (c *Console) Eval(expression string, into any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintln(c.input, expression); err != nil {
+		c.t.Fatalf("%s: %v", expression, err)
+	}
+	line, err := c.output.ReadBytes('\n')
+	if err != nil {
+		c.t.Fatalf("%s: %v", expression, err)
+	}
+	if bytes.HasPrefix(line, []byte(`{"error":`)) {
+		c.t.Fatalf("%s: %s", expression, line)
+	}
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal(line, into); err != nil {
+		c.t.Fatalf("%s: %s: %v", expression, line, err)
+	}
+}
+
+// Worker is a worker process.
+type Worker struct {
+	t       testing.TB
+	process *exec.Cmd
+}
+
+// Release has the jobs end that hold.
+func (w *Worker) Release() { w.signal(syscall.SIGUSR2) }
+
+// Kill ends the process at once, in the middle of its jobs.
+func (w *Worker) Kill() { w.end(syscall.SIGKILL) }
+
+// Stop ends the process as a dyno's stop does.
+func (w *Worker) Stop() { w.end(syscall.SIGTERM) }
+
+func (w *Worker) end(signal syscall.Signal) {
+	w.t.Helper()
+	w.signal(signal)
+	_ = w.process.Wait()
+}
+
+func (w *Worker) signal(signal syscall.Signal) {
+	w.t.Helper()
+	if err := w.process.Process.Signal(signal); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// startConsole runs a console until the test ends.
+func startConsole(t testing.TB, command *exec.Cmd) *Console {
+	t.Helper()
+	input, output := start(t, command)
+	return &Console{t: t, input: input, output: output}
+}
+
+// startWorker runs a worker until the test ends, and returns when it is ready.
+func startWorker(t testing.TB, command *exec.Cmd) *Worker {
+	t.Helper()
+	_, output := start(t, command)
+	if line, err := output.ReadString('\n'); err != nil {
+		t.Fatalf("the worker is not ready: %s%v", line, err)
+	}
+	return &Worker{t: t, process: command}
+}
+
+// start starts a process that ends when its input does, so that none outlives a test that is killed.
+func start(t testing.TB, command *exec.Cmd) (io.Writer, *bufio.Reader) {
+	t.Helper()
+	input, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stderr = t.Output()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	return input, bufio.NewReader(output)
+}
+
+// root is the repository's directory, in or above which a test runs.
+var root = sync.OnceValues(func() (string, error) {
+	directory, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(directory, "test/jobclients")); missing == nil {
+			return directory, nil
+		}
+		if directory == filepath.Dir(directory) {
+			return "", fmt.Errorf("jobclients: no repository here")
+		}
+		directory = filepath.Dir(directory)
+	}
+	return "", err
+})
+
+// run runs a program in the repository and returns what it prints.
+func run(name string, args ...string) (string, error) {
+	directory, err := root()
+	if err != nil {
+		return "", err
+	}
+	command := exec.Command(name, args...)
+	command.Dir = directory
+	output, err := command.Output()
+	if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns no other
+		err = fmt.Errorf("jobclients: %s: %w: %s", name, err, exit.Stderr)
+	}
+	return strings.TrimSpace(string(output)), err
+}
+
+func must(t testing.TB, value string, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
