@@ -95,15 +95,21 @@ func (s *scope) queueSpec() queue.Spec {
 		wanted.Group = stream.Group
 		wanted.ClaimIdle = time.Duration(ptr.Deref(stream.ClaimIdleSeconds, 0)) * time.Second
 	}
+	if celery := spec.Queue.Celery; celery != nil {
+		wanted.ClaimIdle = time.Duration(ptr.Deref(celery.VisibilityTimeoutSeconds, 0)) * time.Second
+	}
 	if spec.ScheduledJobs == v1.ScheduledJobsWake {
 		wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period
 	}
 	return wanted
 }
 
-// idleSeconds is the longer of the idle timeout and the longest job that Redis does not show.
+// idleSeconds is the longest of the idle timeout, the longest job that Redis does not show, and the least
+// that is safe for the job system.
 func (s *scope) idleSeconds() int32 {
-	return max(s.object.Spec.IdleTimeoutSeconds, ptr.Deref(s.object.Spec.Queue.MaxJobSeconds, 0))
+	spec := s.object.Spec
+	least := int32(queue.System(spec.Queue.Type).LeastIdle().Seconds())
+	return max(spec.IdleTimeoutSeconds, ptr.Deref(spec.Queue.MaxJobSeconds, 0), least)
 }
 
 func (s *scope) idleTimeout() time.Duration { return time.Duration(s.idleSeconds()) * time.Second }

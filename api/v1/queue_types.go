@@ -2,7 +2,7 @@ package v1
 
 // QueueType is a job system whose data in Redis is understood.
 //
-// +kubebuilder:validation:Enum=Sidekiq;List;SortedSet;Stream;BullMQ;Bull;Asynq
+// +kubebuilder:validation:Enum=Sidekiq;List;SortedSet;Stream;BullMQ;Bull;Asynq;RQ;Celery;Resque
 type QueueType string
 
 const (
@@ -20,6 +20,12 @@ const (
 	QueueBull QueueType = "Bull"
 	// QueueAsynq is Asynq.
 	QueueAsynq QueueType = "Asynq"
+	// QueueRQ is RQ 1 or 2.
+	QueueRQ QueueType = "RQ"
+	// QueueCelery is Celery 5 with Redis as its broker.
+	QueueCelery QueueType = "Celery"
+	// QueueResque is Resque 2 or 3, with or without resque-scheduler.
+	QueueResque QueueType = "Resque"
 )
 
 // QueueSpec names queues of one job system.
@@ -28,9 +34,11 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'List' || has(self.list) != has(self.maxJobSeconds)",message="type List needs exactly one of list.processingKeys and maxJobSeconds, since Redis does not show which jobs run: name the lists that workers move jobs to, or the longest time a job takes"
 // +kubebuilder:validation:XValidation:rule="self.type == 'List' || !has(self.list)",message="list belongs to type List: remove it",fieldPath=".list"
 // +kubebuilder:validation:XValidation:rule="self.type != 'SortedSet' || has(self.maxJobSeconds)",message="type SortedSet needs maxJobSeconds, since Redis does not show which jobs run: set it to the longest time a job takes",fieldPath=".maxJobSeconds"
-// +kubebuilder:validation:XValidation:rule="self.type in ['List', 'SortedSet'] || !has(self.maxJobSeconds)",message="maxJobSeconds belongs to types List and SortedSet, since Redis shows the running jobs of the others: remove it",fieldPath=".maxJobSeconds"
+// +kubebuilder:validation:XValidation:rule="self.type in ['List', 'SortedSet', 'Celery'] || !has(self.maxJobSeconds)",message="maxJobSeconds belongs to types List, SortedSet and Celery, since Redis shows the running jobs of the others: remove it",fieldPath=".maxJobSeconds"
+// +kubebuilder:validation:XValidation:rule="(self.type == 'Celery') == has(self.celery)",message="type Celery, and no other, needs celery: set celery.acknowledgement to Late if all tasks have acks_late, else to Early, or remove celery",fieldPath=".celery"
+// +kubebuilder:validation:XValidation:rule="!has(self.celery) || (self.celery.acknowledgement == 'Early') == has(self.maxJobSeconds)",message="acknowledgement Early, and no other, needs maxJobSeconds, since Redis does not show tasks that were acknowledged before they ran: set it to the longest time a task takes, or with Late remove it",fieldPath=".maxJobSeconds"
 // +kubebuilder:validation:XValidation:rule="(self.type == 'Stream') == has(self.stream)",message="type Stream, and no other, needs stream: set stream.group to the consumer group of the workers, or remove stream",fieldPath=".stream"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Asynq' || !has(self.keyPrefix) || size(self.keyPrefix) == 0",message="the keys of Asynq have no prefix but asynq: remove keyPrefix",fieldPath=".keyPrefix"
+// +kubebuilder:validation:XValidation:rule="!(self.type in ['Asynq', 'RQ']) || !has(self.keyPrefix) || size(self.keyPrefix) == 0",message="the keys of Asynq and RQ have no prefix but their own: remove keyPrefix",fieldPath=".keyPrefix"
 type QueueSpec struct {
 	// type is the job system.
 	// +required
@@ -47,7 +55,8 @@ type QueueSpec struct {
 	Names []string `json:"names,omitempty"`
 
 	// keyPrefix goes in front of every key, literally: "shop:" for redis-namespace "shop". The default
-	// is "bull:" for BullMQ and Bull, whose own setting has no colon, and nothing for the others.
+	// is "bull:" for BullMQ and Bull, whose own setting has no colon, "resque:" for Resque, and nothing
+	// for the others. For Celery it is global_keyprefix.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	KeyPrefix string `json:"keyPrefix,omitempty"`
@@ -67,6 +76,10 @@ type QueueSpec struct {
 	// stream has what only type Stream needs.
 	// +optional
 	Stream *StreamQueue `json:"stream,omitempty"`
+
+	// celery has what only type Celery needs.
+	// +optional
+	Celery *CeleryQueue `json:"celery,omitempty"`
 }
 
 // ListQueue is for plain Redis lists.
@@ -98,4 +111,33 @@ type StreamQueue struct {
 	// +kubebuilder:validation:Maximum=604800
 	// +optional
 	ClaimIdleSeconds *int32 `json:"claimIdleSeconds,omitempty"`
+}
+
+// CeleryAcknowledgement is when Celery's workers acknowledge a task.
+//
+// +kubebuilder:validation:Enum=Early;Late
+type CeleryAcknowledgement string
+
+const (
+	// AcknowledgementEarly is before the task runs, Celery's default: Redis does not show running tasks.
+	AcknowledgementEarly CeleryAcknowledgement = "Early"
+	// AcknowledgementLate is after the task ran.
+	AcknowledgementLate CeleryAcknowledgement = "Late"
+)
+
+// CeleryQueue is for Celery.
+type CeleryQueue struct {
+	// acknowledgement is Late if all tasks of these queues have acks_late (task_acks_late = True), and
+	// Early if some have not: of those Redis does not show which run.
+	// +required
+	Acknowledgement CeleryAcknowledgement `json:"acknowledgement"`
+
+	// visibilityTimeoutSeconds is visibility_timeout of Celery's broker_transport_options, 3600 if that
+	// is not set, and longer than any task. From then on a task that was taken and not acknowledged
+	// counts as left by a worker that died. Without it every such task counts as a running one, and
+	// keeps the dynos up.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	// +optional
+	VisibilityTimeoutSeconds *int32 `json:"visibilityTimeoutSeconds,omitempty"`
 }

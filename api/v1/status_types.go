@@ -29,7 +29,7 @@ type QueueScalerStatus struct {
 	QuantityLimit *int32 `json:"quantityLimit,omitempty"`
 
 	// effectiveIdleTimeoutSeconds is how long the queue must be idle before the dynos are stopped: the
-	// longer of spec.idleTimeoutSeconds and spec.queue.maxJobSeconds.
+	// longest of spec.idleTimeoutSeconds, spec.queue.maxJobSeconds and, for RQ, Celery and Resque, 5 s.
 	// +optional
 	EffectiveIdleTimeoutSeconds int32 `json:"effectiveIdleTimeoutSeconds,omitempty"`
 

@@ -307,7 +307,7 @@ func TestQueueRules(t *testing.T) {
 	keys := fields{"processingKeys": []any{"taken"}}
 	checkFields(t, sidekiq, []fieldCase{
 		{path: "spec.queue.list", value: keys, cure: "list belongs to type List: remove it"},
-		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "maxJobSeconds belongs to types List and SortedSet"},
+		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "maxJobSeconds belongs to types List, SortedSet and Celery"},
 		{path: "spec.queue.stream", value: fields{"group": "g"}, cure: "type Stream, and no other, needs stream"},
 	})
 	const path = "spec.queue.list.processingKeys"
@@ -360,6 +360,9 @@ func TestRulesOfEveryType(t *testing.T) {
 		"BullMQ":    typed("BullMQ", nil),
 		"Bull":      typed("Bull", nil),
 		"Asynq":     typed("Asynq", nil),
+		"RQ":        typed("RQ", nil),
+		"Celery":    typed("Celery", fields{"celery": fields{"acknowledgement": "Late"}}),
+		"Resque":    typed("Resque", nil),
 	}
 	for name, spec := range specs {
 		t.Run(name, func(t *testing.T) {
@@ -373,7 +376,10 @@ func TestRulesOfEveryType(t *testing.T) {
 			if name != "Stream" {
 				checkFields(t, spec, []fieldCase{{path: "spec.queue.stream", value: fields{"group": "g"}, cure: "or remove stream"}})
 			}
-			if name != "SortedSet" {
+			if name != "Celery" {
+				checkFields(t, spec, []fieldCase{{path: "spec.queue.celery", value: fields{"acknowledgement": "Late"}, cure: "or remove celery"}})
+			}
+			if name != "SortedSet" && name != "Celery" {
 				checkFields(t, spec, []fieldCase{{path: "spec.queue.maxJobSeconds", value: int64(60), cure: "since Redis shows the running jobs"}})
 			}
 		})
@@ -395,7 +401,34 @@ func TestRulesOfEveryType(t *testing.T) {
 		{path: "spec.queue.keyPrefix", value: ""},
 		{path: "spec.queue.keyPrefix", value: "shop:", cure: "remove keyPrefix"},
 	})
+	checkFields(t, specs["RQ"], []fieldCase{
+		{path: "spec.queue.keyPrefix", value: ""},
+		{path: "spec.queue.keyPrefix", value: "shop:", cure: "remove keyPrefix"},
+	})
+	checkCeleryRules(t, specs["Celery"])
+	checkFields(t, specs["Resque"], []fieldCase{{path: "spec.queue.keyPrefix", value: "resque:shop:"}})
 	checkFields(t, specs["BullMQ"], []fieldCase{{path: "spec.queue.keyPrefix", value: "shop:"}})
+}
+
+func checkCeleryRules(t *testing.T, late func() fields) {
+	t.Helper()
+	const path, needsLongest = "spec.queue.celery", "acknowledgement Early, and no other, needs maxJobSeconds"
+	checkFields(t, late, []fieldCase{
+		{path: path, value: absent, cure: "set celery.acknowledgement to Late"},
+		{path: path, value: fields{}, at: path + ".acknowledgement", cure: "Required value"},
+		{path: path + ".acknowledgement", value: "late", cure: `supported values: "Early", "Late"`},
+		{path: path + ".acknowledgement", value: "Early", at: "spec.queue.maxJobSeconds", cure: needsLongest},
+		{path: "spec.queue.maxJobSeconds", value: int64(60), cure: needsLongest},
+		{path: path + ".visibilityTimeoutSeconds", value: int64(0), cure: "should be greater than or equal to 1"},
+		{path: path + ".visibilityTimeoutSeconds", value: int64(604800)},
+		{path: path + ".visibilityTimeoutSeconds", value: int64(604801), cure: "should be less than or equal to 604800"},
+		{path: "spec.queue.keyPrefix", value: "shop:"},
+	})
+	early := typed("Celery", fields{"celery": fields{"acknowledgement": "Early"}, "maxJobSeconds": int64(60)})
+	checkFields(t, early, []fieldCase{
+		{path: "spec.queue.maxJobSeconds", value: int64(1)},
+		{path: "spec.queue.maxJobSeconds", value: absent, cure: needsLongest},
+	})
 }
 
 // TestUnknownFields: a field that is misspelt is refused, at every level.

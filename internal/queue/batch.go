@@ -86,6 +86,10 @@ func (b *batch) lastOf(key string) *redis.StringCmd {
 	return ask(b, redis.NewStringCmd(context.Background(), "lindex", key, -1))
 }
 
+func (b *batch) firstOf(key string) *redis.StringCmd {
+	return ask(b, redis.NewStringCmd(context.Background(), "lindex", key, 0))
+}
+
 func (b *batch) get(key string) *redis.StringCmd {
 	return ask(b, redis.NewStringCmd(context.Background(), "get", key))
 }
@@ -141,6 +145,10 @@ func (b *batch) strings(keys ...string) *redis.SliceCmd {
 		args = append(args, key)
 	}
 	return ask(b, redis.NewSliceCmd(context.Background(), args...))
+}
+
+func (b *batch) hashSize(key string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "hlen", key))
 }
 
 func (b *batch) setSize(key string) *redis.IntCmd {

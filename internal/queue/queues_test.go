@@ -51,6 +51,34 @@ for i = 1, ARGV[1] do
 	redis.call('XADD', 'q', i, 'data', i == read + 1 and ARGV[2] or 'x')
 end
 redis.call('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', read, 'STREAMS', 'q', '>')`},
+	"rq": {Spec{System: RQ}, `
+for i = 1, ARGV[1] do
+	redis.call('RPUSH', 'rq:queue:q', i)
+	redis.call('RPUSH', 'rq:queue:q:intermediate', 'i' .. i)
+	redis.call('ZADD', 'rq:wip:q', i, 'w' .. i)
+	redis.call('ZADD', 'rq:scheduled:q', ARGV[3] + i, 's' .. i)
+end
+redis.call('HSET', 'rq:job:1', 'enqueued_at', '2026-01-01T00:00:00.000000Z', 'data', ARGV[2])`},
+	"celery": {Spec{System: Celery}, `
+local later = '{"headers":{"eta":"3026-01-01T00:00:00+00:00"}}'
+for i = 1, ARGV[1] do
+	redis.call('LPUSH', 'q\6\0226', i == 2 and ARGV[2] or '{"headers":{}}')
+	if i < 10 then
+		redis.call('LPUSH', 'q', later)
+		redis.call('HSET', 'unacked', i, '[' .. later .. ',"","q"]')
+		redis.call('ZADD', 'unacked_index', i, i)
+	end
+end`},
+	"resque": {Spec{System: Resque}, `
+for i = 1, ARGV[1] do
+	redis.call('RPUSH', 'resque:queue:q', i == 1 and ARGV[2] or 'x')
+	redis.call('ZADD', 'resque:delayed_queue_schedule', ARGV[3] + 3000 + i, ARGV[3] + 3000 + i)
+	redis.call('RPUSH', 'resque:delayed:' .. ARGV[3] + 3000 + i, '{"queue":"q"}')
+	if i < 3 then
+		redis.call('SADD', 'resque:workers', 'd1e5:' .. i .. ':q')
+		redis.call('SET', 'resque:worker:d1e5:' .. i .. ':q', '{}')
+	end
+end`},
 	"sorted-set": {Spec{System: SortedSet}, `
 for i = 1, ARGV[1] do
 	redis.call('ZADD', 'q', ARGV[3] - i, i)

@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// recording is a keyspace of a real Sidekiq at a known stage.
+// recording is a keyspace of a real job system at a known stage.
 type recording struct {
 	Version string
 	Stage   string
@@ -29,11 +29,11 @@ type recording struct {
 	}
 }
 
-// recordings reads all of testdata.
-func recordings(t *testing.T) []recording {
+// recordings reads those of a job system.
+func recordings(t *testing.T, system string) []recording {
 	t.Helper()
-	files, err := filepath.Glob("testdata/sidekiq/*.jsonl")
-	if err != nil || len(files) != 4 {
+	files, err := filepath.Glob("testdata/" + system + "/*.jsonl")
+	if err != nil || len(files) == 0 {
 		t.Fatalf("found %v, %v", files, err)
 	}
 	var all []recording
@@ -111,8 +111,18 @@ func (r recording) restore(t *testing.T, client *redis.Client, prefix string) ti
 // timeField is a field of a payload or info with a time, its quotes escaped as often as may be.
 var timeField = regexp.MustCompile(`((?:created_at|enqueued_at|failed_at|run_at|started_at)\\*":)([0-9.]+)`)
 
+// isoTime is a time in a value, as Python and Ruby write it.
+var isoTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)`)
+
 // shiftTimes moves the times in a JSON text by seconds, each in its own unit.
 func shiftTimes(text string, seconds float64) string {
+	text = isoTime.ReplaceAllStringFunc(text, func(match string) string {
+		stamp, err := time.Parse(time.RFC3339Nano, match)
+		if err != nil {
+			panic(err)
+		}
+		return stamp.Add(time.Duration(seconds * 1e9)).Format("2006-01-02T15:04:05.000000Z07:00")
+	})
 	return timeField.ReplaceAllStringFunc(text, func(match string) string {
 		parts := timeField.FindStringSubmatch(match)
 		stamp, err := strconv.ParseFloat(parts[2], 64)
@@ -243,7 +253,7 @@ var views = map[string]view{
 
 func TestRecordedSidekiq(t *testing.T) {
 	client := newRedis(t)
-	all := recordings(t)
+	all := recordings(t, "sidekiq")
 	if len(all) != 40 {
 		t.Fatalf("%d recordings", len(all))
 	}

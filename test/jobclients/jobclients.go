@@ -1,5 +1,5 @@
 // Package jobclients runs the job systems' own clients and workers, for tests: those of Node from a cache
-// that hack/jobclients.sh fills, those of Go from a module beside this one.
+// that hack/jobclients.sh fills, those of Go from a module beside this one, those of Python as installed.
 package jobclients
 
 import (
@@ -54,8 +54,18 @@ type Worker struct {
 // Release has the jobs end that hold.
 func (w *Worker) Release() { w.signal(syscall.SIGUSR2) }
 
-// Kill ends the process at once, in the middle of its jobs.
-func (w *Worker) Kill() { w.end(syscall.SIGKILL) }
+// Kill ends the process at once, in the middle of its jobs, and those that it has started.
+func (w *Worker) Kill() {
+	w.killGroup()
+	w.end(syscall.SIGKILL)
+}
+
+// killGroup kills the processes that a worker in a group of its own has started.
+func (w *Worker) killGroup() {
+	if attributes := w.process.SysProcAttr; attributes != nil && attributes.Setpgid {
+		_ = syscall.Kill(-w.process.Process.Pid, syscall.SIGKILL)
+	}
+}
 
 // Stop ends the process as a dyno's stop does.
 func (w *Worker) Stop() { w.end(syscall.SIGTERM) }

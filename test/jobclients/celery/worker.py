@@ -1,0 +1,19 @@
+"""Runs a Celery worker for two tasks at a time on the queues named."""
+import os
+import sys
+
+from celery.signals import worker_ready
+
+from jobs import app
+
+sys.path.append(os.path.dirname(os.getcwd()))
+import parent
+
+
+@worker_ready.connect
+def ready(**_):
+    print("ready", file=sys.__stdout__, flush=True)
+
+
+parent.follow()
+app.worker_main(["worker", "-c", "2", "-l", "ERROR", "-Q", ",".join(sys.argv[1:])])

@@ -1,0 +1,15 @@
+"""Runs an RQ worker, with its scheduler, on the queues named."""
+import os
+import sys
+
+import redis
+from rq import Queue, Worker
+
+sys.path.append(os.path.dirname(os.getcwd()))
+import parent
+
+parent.follow()
+connection = redis.Redis.from_url(os.environ["REDIS_URL"])
+worker = Worker([Queue(name, connection=connection) for name in sys.argv[1:]], connection=connection)
+print("ready", flush=True)
+worker.work(with_scheduler=True)
