@@ -2,11 +2,13 @@ package v1_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // secretRefs are the fields that name a Secret and a key in it.
@@ -346,9 +348,7 @@ func typed(queueType string, more fields) func() fields {
 		spec := sidekiq()
 		queue := spec["queue"].(fields)
 		queue["type"], queue["names"] = queueType, []any{"jobs"}
-		for key, value := range more {
-			queue[key] = value
-		}
+		maps.Copy(queue, runtime.DeepCopyJSON(more))
 		return spec
 	}
 }

@@ -34,7 +34,7 @@ const (
 	// resqueDead is the age of a heartbeat from which on Resque takes a worker for dead.
 	resqueDead = 300 * time.Second
 	// Bounds of one look at the schedule: so many due times, and of each so many jobs.
-	delayedTimes = 100
+	delayedTimes = 25
 	delayedJobs  = 8
 )
 

@@ -130,12 +130,19 @@ func matters(last, next Snapshot) (changed, wake bool) {
 		return true, next.Known() && next.Wanted() > 0
 	}
 	wake = next.Wanted() > 0 && last.Wanted() == 0
-	changed = wake || last.OrphanMark != next.OrphanMark || last.Depth > 0 != (next.Depth > 0) || last.Active() != next.Active() ||
-		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt || last.Elsewhere != next.Elsewhere ||
-		last.IdleSince.IsZero() != next.IdleSince.IsZero() || (next.Heard && !last.Heard) ||
+	return wake || workChanged(last, next) || workersChanged(last, next), wake
+}
+
+func workChanged(last, next Snapshot) bool {
+	return last.Depth > 0 != (next.Depth > 0) || last.OrphanMark != next.OrphanMark || last.Active() != next.Active() ||
+		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt ||
+		last.IdleSince.IsZero() != next.IdleSince.IsZero() || !slices.Equal(last.Paused, next.Paused)
+}
+
+func workersChanged(last, next Snapshot) bool {
+	return last.Elsewhere != next.Elsewhere || (next.Heard && !last.Heard) ||
 		(last.Live() > 0) != (next.Live() > 0) || last.AllQuiet() != next.AllQuiet() ||
-		!slices.Equal(last.NotServed, next.NotServed) || !slices.Equal(last.Paused, next.Paused)
-	return changed, wake
+		!slices.Equal(last.NotServed, next.NotServed)
 }
 
 func sameError(a, b *Error) bool {

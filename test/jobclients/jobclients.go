@@ -152,10 +152,9 @@ func run(name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(output)), err
 }
 
-func must(t testing.TB, value string, err error) string {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return value
 }

@@ -34,8 +34,8 @@ func (l Library) Worker(t testing.TB, url, queue string) *Worker {
 func (l Library) command(t testing.TB, script, url, queue string) *exec.Cmd {
 	t.Helper()
 	directory, err := libraries()
-	must(t, directory, err)
+	must(t, err)
 	repository, err := root()
-	must(t, repository, err)
+	must(t, err)
 	return exec.Command("node", filepath.Join(repository, "test/jobclients/node", script), directory, string(l), url, queue)
 }

@@ -1,9 +1,15 @@
 """Lets a worker end when its input does, so that none outlives a test that is killed."""
 import os
 import signal
-import sys
 import threading
 
 
 def follow():
-    threading.Thread(target=lambda: (sys.stdin.read(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+    threading.Thread(target=_wait, daemon=True).start()
+
+
+def _wait():
+    # Past sys.stdin, whose lock a forked process would find held for ever.
+    while os.read(0, 4096):
+        pass
+    os.killpg(0, signal.SIGKILL)

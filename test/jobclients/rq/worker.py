@@ -9,6 +9,7 @@ sys.path.append(os.path.dirname(os.getcwd()))
 import parent
 
 parent.follow()
+os.environ["WORKER_PID"] = str(os.getpid())
 connection = redis.Redis.from_url(os.environ["REDIS_URL"])
 worker = Worker([Queue(name, connection=connection) for name in sys.argv[1:]], connection=connection)
 print("ready", flush=True)
