@@ -133,6 +133,7 @@ func TestRescueWaitsForLongJobs(t *testing.T) {
 	s := idleScope()
 	s.object.Spec.IdleTimeoutSeconds = 3600
 	s.snapshot.Orphans, s.snapshot.OrphanMark = 1, 7
+	s.memory.quantity = ptr.To(1)
 	s.decide()
 	s.now = s.now.Add(time.Hour - time.Second)
 	if s.decide(); !s.memory.rescue.hopeful() {
