@@ -115,7 +115,13 @@ func indexSecrets(mgr ctrl.Manager) error {
 		if ref := spec.Redis.URLFrom.SecretKeyRef; ref != nil {
 			names = append(names, ref.Name)
 		}
+		if sentinel := spec.Redis.Sentinel; sentinel != nil && sentinel.PasswordSecretRef != nil {
+			names = append(names, sentinel.PasswordSecretRef.Name)
+		}
 		if ref := spec.Redis.TLS.CASecretRef; ref != nil {
+			names = append(names, ref.Name)
+		}
+		if ref := spec.Redis.TLS.ClientCertificateSecretRef; ref != nil {
 			names = append(names, ref.Name)
 		}
 		return names

@@ -111,10 +111,12 @@ func (e *env) leave() {
 
 func (e *env) setSecret(name, key, value string) {
 	e.Helper()
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: e.namespace},
-		Data:       map[string][]byte{key: []byte(value)},
-	}
+	e.setSecretData(name, corev1.SecretTypeOpaque, map[string][]byte{key: []byte(value)})
+}
+
+func (e *env) setSecretData(name string, kind corev1.SecretType, data map[string][]byte) {
+	e.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: e.namespace}, Type: kind, Data: data}
 	err := w.cluster.Create(e.ctx, secret)
 	if err != nil {
 		err = w.cluster.Update(e.ctx, secret)

@@ -83,7 +83,6 @@ func ofQueue(err *queue.Error) *problem {
 	switch err.Kind {
 	case queue.Unauthorized:
 		p.reason, p.class = v1.ReasonRedisUnauthorized, settled
-		p.message += ": check the Secret of spec.redis.urlFrom"
 	case queue.URLInvalid:
 		p.reason, p.class = v1.ReasonRedisURLInvalid, settled
 		p.message += " (spec.redis.urlFrom)"

@@ -7,6 +7,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"github.com/redis/go-redis/v9"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
@@ -171,6 +173,38 @@ func (f fault) play(e *env, conditionType string) {
 	f.mend(e)
 	e.awaitQuantity(2)
 	e.awaitReady("scaler")
+}
+
+// TestClientCertificate has a Redis that asks clients for a certificate. The right one is taken up when
+// it comes.
+func TestClientCertificate(t *testing.T) {
+	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 1})
+	server := redisserver.StartT(t, redisserver.Options{TLS: true, Args: []string{"--tls-auth-clients", "yes"}})
+	e.setSecret("redis", "REDIS_URL", server.URL())
+	e.setSecret("ca", "ca.crt", server.CA())
+	issue := func() map[string][]byte {
+		certificate, key, err := server.ClientCertificate()
+		e.Expect(err).NotTo(HaveOccurred())
+		return map[string][]byte{corev1.TLSCertKey: []byte(certificate), corev1.TLSPrivateKeyKey: []byte(key)}
+	}
+	mixed := issue()
+	mixed[corev1.TLSPrivateKeyKey] = issue()[corev1.TLSPrivateKeyKey]
+	e.setSecretData("client", corev1.SecretTypeTLS, mixed)
+	e.create(plainList, func(s *v1.QueueScaler) {
+		s.Spec.Redis.TLS.CASecretRef = &v1.SecretKeyRef{Name: "ca", Key: "ca.crt"}
+	})
+	const field = "spec.redis.tls.clientCertificateSecretRef"
+	condition := e.await("scaler", v1.ConditionQueueReachable, metav1.ConditionFalse, v1.ReasonRedisTLSFailed)
+	e.Expect(condition.Message).To(ContainSubstring(field))
+
+	e.patch("scaler", func(s *v1.QueueScaler) { s.Spec.Redis.TLS.ClientCertificateSecretRef = &v1.SecretRef{Name: "client"} })
+	e.Eventually(func() string {
+		condition := meta.FindStatusCondition(e.get("scaler").Status.Conditions, v1.ConditionQueueReachable)
+		return condition.Message
+	}).Should(And(ContainSubstring(field), ContainSubstring("tls.key")))
+
+	e.setSecretData("client", corev1.SecretTypeTLS, issue())
+	e.await("scaler", v1.ConditionQueueReachable, metav1.ConditionTrue, v1.ReasonQueueRead)
 }
 
 // TestRedisGoesAndComesBack has a Redis that stops while its queue is idle. Its absence may have

@@ -53,31 +53,6 @@ func (s *scope) takeSnapshot(snapshot queue.Snapshot) {
 	}
 }
 
-func (r *Reconciler) endpoint(ctx context.Context, s *scope) (queue.Endpoint, *problem) {
-	redis := s.object.Spec.Redis
-	url, p := r.redisURL(ctx, s)
-	if p != nil {
-		return queue.Endpoint{}, p
-	}
-	authorities := ""
-	if ref := redis.TLS.CASecretRef; ref != nil {
-		if authorities, p = r.secrets.value(ctx, s.name.Namespace, *ref, "spec.redis.tls.caSecretRef"); p != nil {
-			return queue.Endpoint{}, p
-		}
-	}
-	endpoint, err := queue.ParseEndpoint(url, verifications[redis.TLS.Verification], authorities)
-	if err != nil {
-		return queue.Endpoint{}, ofEndpoint(err)
-	}
-	return endpoint, nil
-}
-
-var verifications = map[v1.TLSVerification]queue.Verification{
-	v1.VerifyFull:   queue.VerifyFull,
-	v1.VerifyCAOnly: queue.VerifyCAOnly,
-	v1.VerifyNone:   queue.VerifyNone,
-}
-
 func (s *scope) queueSpec() queue.Spec {
 	spec := s.object.Spec
 	period := time.Duration(spec.PollPeriodSeconds) * time.Second

@@ -39,6 +39,7 @@ func scaler() *v1.QueueScaler {
 
 func TestDefaults(t *testing.T) {
 	want := sidekiq()
+	want["redis"].(fields)["mode"] = "Standalone"
 	want["redis"].(fields)["tls"] = fields{"verification": "Full"}
 	want["activeQuantity"], want["idleTimeoutSeconds"], want["pollPeriodSeconds"] = int64(1), int64(60), int64(15)
 	want["scheduledJobs"], want["driftPolicy"], want["deletionPolicy"] = "Wake", "Enforce", "ScaleUp"
@@ -62,7 +63,7 @@ func TestDefaults(t *testing.T) {
 		if err := dryRun(t, got); err != nil {
 			t.Fatal(err)
 		}
-		want.Redis.TLS.Verification = v1.VerifyFull
+		want.Redis.Mode, want.Redis.TLS.Verification = v1.RedisStandalone, v1.VerifyFull
 		want.ActiveQuantity, want.IdleTimeoutSeconds, want.PollPeriodSeconds = 1, 60, 15
 		want.ScheduledJobs, want.DriftPolicy, want.DeletionPolicy = v1.ScheduledJobsWake, v1.DriftEnforce, v1.DeletionScaleUp
 		want.WakeLeadSeconds, want.Drain = ptr.To[int32](45), v1.DrainSpec{Mode: v1.DrainNone, TimeoutSeconds: 300}

@@ -126,17 +126,59 @@ type QueueScalerSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
+// RedisMode is how Redis servers belong together.
+//
+// +kubebuilder:validation:Enum=Standalone;Cluster;Sentinel
+type RedisMode string
+
+const (
+	// RedisStandalone is one server, or an address behind which one stands at a time.
+	RedisStandalone RedisMode = "Standalone"
+	// RedisCluster are masters that share the keys (cluster-enabled).
+	RedisCluster RedisMode = "Cluster"
+	// RedisSentinel is a primary that sentinels know of.
+	RedisSentinel RedisMode = "Sentinel"
+)
+
 // RedisSpec says how to reach a Redis or Valkey server.
+//
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Sentinel' || has(self.sentinel)",message="mode Sentinel needs sentinel.masterName: the name by which the sentinels know the primary",fieldPath=".sentinel"
+// +kubebuilder:validation:XValidation:rule="self.mode == 'Sentinel' || !has(self.sentinel)",message="sentinel belongs to mode Sentinel: remove it, or set mode to Sentinel",fieldPath=".sentinel"
 type RedisSpec struct {
+	// mode: Standalone is one server, Cluster are several that share the keys (cluster-enabled),
+	// Sentinel is a primary that sentinels know of.
+	// +kubebuilder:default=Standalone
+	// +optional
+	Mode RedisMode `json:"mode,omitempty"`
+
 	// urlFrom says where the URL comes from: redis://, or rediss:// for TLS, with user, password and
-	// database number as usual: rediss://user:password@host:6380/0.
+	// database number as usual: rediss://user:password@host:6380/0. In mode Cluster the URL names one
+	// or more nodes, in mode Sentinel the sentinels: redis://user:password@host1:26379,host2:26379/0.
+	// User and password are always those of the Redis servers.
 	// +required
 	URLFrom RedisURLSource `json:"urlFrom"`
+
+	// sentinel has what only mode Sentinel needs.
+	// +optional
+	Sentinel *RedisSentinels `json:"sentinel,omitempty"`
 
 	// tls says how the server's certificate is verified. It matters for rediss:// only.
 	// +kubebuilder:default={}
 	// +optional
 	TLS RedisTLS `json:"tls,omitzero"`
+}
+
+// RedisSentinels says what to ask the sentinels, and how.
+type RedisSentinels struct {
+	// masterName is the name by which the sentinels know the primary, as in SENTINEL MONITOR.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +required
+	MasterName string `json:"masterName"`
+
+	// passwordSecretRef names a Secret's key with the sentinels' own password, where they ask for one.
+	// +optional
+	PasswordSecretRef *SecretKeyRef `json:"passwordSecretRef,omitempty"`
 }
 
 // RedisURLSource is where a Redis URL comes from: exactly one field is set.
@@ -180,6 +222,16 @@ type SecretKeyRef struct {
 	Key string `json:"key"`
 }
 
+// SecretRef names a Secret in the namespace of the resource.
+type SecretRef struct {
+	// name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of a Secret: lower case letters, digits, '-' and '.'"
+	// +required
+	Name string `json:"name"`
+}
+
 // TLSVerification is how much of a server's certificate is verified.
 //
 // +kubebuilder:validation:Enum=Full;CAOnly;None
@@ -194,7 +246,7 @@ const (
 	VerifyNone TLSVerification = "None"
 )
 
-// RedisTLS says how a Redis server's certificate is verified.
+// RedisTLS says how a Redis server's certificate is verified, and which one it is shown.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.caSecretRef) || self.verification != 'None'",message="caSecretRef has no effect with verification None: remove it, or set verification to Full or CAOnly"
 type RedisTLS struct {
@@ -208,6 +260,11 @@ type RedisTLS struct {
 	// of the system's.
 	// +optional
 	CASecretRef *SecretKeyRef `json:"caSecretRef,omitempty"`
+
+	// clientCertificateSecretRef names a Secret of type kubernetes.io/tls with the certificate
+	// (tls.crt) and the private key (tls.key) to show to servers that ask clients for one.
+	// +optional
+	ClientCertificateSecretRef *SecretRef `json:"clientCertificateSecretRef,omitempty"`
 }
 
 // HerokuSpec names a process type of a Heroku app.

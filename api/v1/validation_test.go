@@ -298,10 +298,37 @@ func TestRedisRules(t *testing.T) {
 		{path: "spec.redis.urlFrom", value: fields{}, cure: "set exactly one of secretKeyRef (the Secret, and the key in it, that holds the Redis URL) and herokuConfigVar"},
 		{path: "spec.redis.urlFrom.secretKeyRef", value: nil, at: "spec.redis.urlFrom", cure: "set exactly one of secretKeyRef"},
 		{path: "spec.redis.tls", value: fields{}},
+		{path: "spec.redis.mode", value: "Standalone"},
+		{path: "spec.redis.mode", value: "Cluster"},
+		{path: "spec.redis.mode", value: "Proxy", cure: `supported values: "Standalone", "Cluster", "Sentinel"`},
+		{path: "spec.redis.mode", value: "Sentinel", at: "spec.redis.sentinel", cure: "mode Sentinel needs sentinel.masterName"},
+		{path: "spec.redis.sentinel", value: fields{"masterName": "mymaster"}, cure: "remove it, or set mode to Sentinel"},
+		{path: "spec.redis.tls", value: fields{"clientCertificateSecretRef": fields{"name": "redis-client"}, "verification": "None"}},
+		{path: "spec.redis.tls", value: fields{"clientCertificateSecretRef": fields{}}, at: "spec.redis.tls.clientCertificateSecretRef.name", cure: "Required value"},
+		{path: "spec.redis.tls", value: fields{"clientCertificateSecretRef": fields{"name": "Redis"}}, at: "spec.redis.tls.clientCertificateSecretRef.name", cure: "must be the name of a Secret"},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca}},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "Full"}},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "CAOnly"}},
 		{path: "spec.redis.tls", value: fields{"caSecretRef": ca, "verification": "None"}, cure: noCA},
+	})
+}
+
+func TestSentinelRules(t *testing.T) {
+	spec := func() fields {
+		spec := sidekiq()
+		spec["redis"].(fields)["mode"] = "Sentinel"
+		spec["redis"].(fields)["sentinel"] = fields{"masterName": "mymaster", "passwordSecretRef": fields{"name": "sentinels", "key": "password"}}
+		return spec
+	}
+	checkFields(t, spec, []fieldCase{
+		{path: "spec.suspend", value: true},
+		{path: "spec.redis.sentinel.passwordSecretRef", value: nil},
+		{path: "spec.redis.sentinel.passwordSecretRef", value: fields{"name": "sentinels"}, at: "spec.redis.sentinel.passwordSecretRef.key", cure: "Required value"},
+		{path: "spec.redis.sentinel.masterName", value: nil, cure: "Required value"},
+		{path: "spec.redis.sentinel.masterName", value: "", cure: "should be at least 1 chars long"},
+		{path: "spec.redis.sentinel.masterName", value: letters(257), cure: "may not be more than 256 bytes"},
+		{path: "spec.redis.mode", value: "Cluster", at: "spec.redis.sentinel", cure: "remove it, or set mode to Sentinel"},
+		{path: "spec.redis.mode", value: nil, at: "spec.redis.sentinel", cure: "remove it, or set mode to Sentinel"},
 	})
 }
 

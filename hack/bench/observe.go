@@ -91,7 +91,7 @@ func (o observation) measure(ctx context.Context, on *server, queues, reads int)
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := queue.ParseEndpoint(on.URL(), queue.VerifyFull, "")
+	endpoint, err := queue.ParseEndpoint(on.URL(), queue.Settings{})
 	if err != nil {
 		return nil, err
 	}

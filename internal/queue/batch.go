@@ -48,7 +48,7 @@ var errUnanswered = errors.New("redis did not answer TIME")
 // error reply it got. To tell them apart a TIME goes along, which no key can spoil: go-redis leaves
 // the commands without any error and with empty results if a reply refused the connection, a wrong
 // password say.
-func (b *batch) exec(ctx context.Context, client *redis.Client) error {
+func (b *batch) exec(ctx context.Context, client redis.UniversalClient) error {
 	if len(b.order) == 0 {
 		return nil
 	}

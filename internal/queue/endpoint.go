@@ -3,11 +3,9 @@ package queue
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,69 +16,120 @@ import (
 	"github.com/queuescaler/queuescaler/internal/secret"
 )
 
-// Verification is how much of a server's certificate is verified.
-type Verification int
+// Mode is how Redis servers belong together.
+type Mode int
 
-// Verifications.
+// Modes.
 const (
-	VerifyFull   Verification = iota // chain and host name
-	VerifyCAOnly                     // chain
-	VerifyNone                       // nothing
+	ModeStandalone Mode = iota // one server, be it a primary or a replica
+	ModeCluster                // masters that share the keys
+	ModeSentinel               // a primary that sentinels know of, and its replicas
 )
 
-// Endpoint identifies a Redis server as one user sees it. Two owners share a connection only if
+// Endpoint identifies Redis servers as one user sees them. Two owners share a connection only if
 // their endpoints are equal, credentials included. It is comparable, and prints without secrets.
 type Endpoint struct {
-	Address      string // host:port
-	Database     int
-	Username     string
-	Password     secret.Text
-	TLS          bool
-	ServerName   string
-	Verification Verification
-	CA           string // PEM; empty for the system's authorities
+	Addresses string // host:port, separated by commas: of the sentinels, or of some nodes of the cluster
+	Database  int
+	Username  string
+	Password  secret.Text
+	TLS       bool
+	Settings  // without those for TLS where there is none
 }
 
-// ParseEndpoint understands redis://[user:password@]host[:port][/database], and rediss:// for TLS.
-// The error is an *Error of kind URLInvalid or TLSFailed, and names what is wrong without quoting
-// the URL.
-func ParseEndpoint(rawURL string, verification Verification, ca string) (Endpoint, error) {
-	parsed, err := url.Parse(strings.TrimSpace(rawURL))
+// Settings are what there is to know of a server beside its URL.
+type Settings struct {
+	Mode             Mode
+	PrimaryName      string      // what the sentinels call the primary
+	SentinelPassword secret.Text // of the sentinels; the URL's is the servers'
+
+	Verification Verification
+	CA           string      // PEM; empty for the system's authorities
+	Certificate  string      // PEM, the client's own; empty for none
+	Key          secret.Text // PEM, of the certificate
+}
+
+// ParseEndpoint understands redis://[user:password@]host[:port][,host[:port]…][/database], and
+// rediss:// for TLS. More hosts may also come as go-redis has them: ?addr=host:port&addr=host:port.
+// Only a cluster and sentinels have several. The error is an *Error of kind URLInvalid or TLSFailed,
+// and names what is wrong without quoting the URL.
+func ParseEndpoint(rawURL string, settings Settings) (Endpoint, error) {
+	rawURL, hosts := cutHosts(strings.TrimSpace(rawURL))
+	parsed, err := url.Parse(rawURL)
 	if err != nil || parsed.Fragment != "" || strings.Contains(parsed.RawQuery, "@") {
 		return Endpoint{}, invalidURL("it cannot be parsed; a special character in the password must be percent-encoded")
 	}
 	if parsed.Scheme != "redis" && parsed.Scheme != "rediss" {
 		return Endpoint{}, invalidURL("it must begin with redis:// or rediss://")
 	}
-	if parsed.Hostname() == "" {
-		return Endpoint{}, invalidURL("it names no host")
-	}
-	database, err := parseDatabase(parsed.Path)
+	addresses, err := parseHosts(slices.Concat([]string{parsed.Host}, hosts, parsed.Query()["addr"]), settings.Mode)
 	if err != nil {
 		return Endpoint{}, err
 	}
-	if ca != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(ca)) {
-		return Endpoint{}, &Error{Kind: TLSFailed, Message: "spec.redis.tls.caSecretRef holds no PEM certificate"}
+	database, err := parseDatabase(parsed.Path, settings.Mode)
+	if err != nil {
+		return Endpoint{}, err
 	}
-	port := cmp.Or(parsed.Port(), "6379")
-	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
-		return Endpoint{}, invalidURL("its port must be a number from 1 to 65535")
+	if err := settings.checkCertificates(); err != nil {
+		return Endpoint{}, err
 	}
 	password, _ := parsed.User.Password()
-	endpoint := Endpoint{
-		Address:  net.JoinHostPort(parsed.Hostname(), port),
-		Database: database,
-		Username: parsed.User.Username(),
-		Password: secret.Text(password),
+	if parsed.Scheme != "rediss" {
+		settings.Verification, settings.CA, settings.Certificate, settings.Key = 0, "", "", ""
 	}
-	if parsed.Scheme == "rediss" {
-		endpoint.TLS, endpoint.ServerName = true, parsed.Hostname()
-		endpoint.Verification, endpoint.CA = verification, ca
-	}
-	return endpoint, nil
+	return Endpoint{
+		Addresses: addresses,
+		Database:  database,
+		Username:  parsed.User.Username(),
+		Password:  secret.Text(password),
+		TLS:       parsed.Scheme == "rediss",
+		Settings:  settings,
+	}, nil
 }
 
-func parseDatabase(path string) (int, error) {
+// cutHosts takes all hosts but the first out of a URL, which no standard knows.
+func cutHosts(rawURL string) (withOne string, others []string) {
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return rawURL, nil
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	start := strings.LastIndex(rest[:end], "@") + 1
+	hosts := strings.Split(rest[start:end], ",")
+	return scheme + "://" + rest[:start] + hosts[0] + rest[end:], hosts[1:]
+}
+
+// parseHosts returns the addresses of hosts, each with its port.
+func parseHosts(hosts []string, mode Mode) (string, error) {
+	if mode == ModeStandalone && len(hosts) > 1 {
+		return "", invalidURL("it names several hosts, which only spec.redis.mode Cluster and Sentinel can have")
+	}
+	defaultPort := "6379"
+	if mode == ModeSentinel {
+		defaultPort = "26379"
+	}
+	addresses := make([]string, len(hosts))
+	for i, host := range hosts {
+		one := url.URL{Host: host}
+		if one.Hostname() == "" {
+			return "", invalidURL("it names no host")
+		}
+		port := cmp.Or(one.Port(), defaultPort)
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || number == 0 || (strings.Contains(one.Hostname(), ":") && host[0] != '[') {
+			return "", invalidURL("its port must be a number from 1 to 65535")
+		}
+		addresses[i] = net.JoinHostPort(one.Hostname(), port)
+	}
+	return strings.Join(addresses, ","), nil
+}
+
+func (e Endpoint) addresses() []string { return strings.Split(e.Addresses, ",") }
+
+func parseDatabase(path string, mode Mode) (int, error) {
 	path = strings.Trim(path, "/")
 	if path == "" {
 		return 0, nil
@@ -88,6 +137,9 @@ func parseDatabase(path string) (int, error) {
 	database, err := strconv.Atoi(path)
 	if err != nil || database < 0 {
 		return 0, invalidURL("its path must be a database number, such as /0")
+	}
+	if database > 0 && mode == ModeCluster {
+		return 0, invalidURL("a cluster has no database but 0")
 	}
 	return database, nil
 }
@@ -100,7 +152,7 @@ func invalidURL(what string) *Error {
 const (
 	dialTimeout  = 5 * time.Second
 	replyTimeout = 5 * time.Second
-	bufferBytes  = 8 << 10 // go-redis takes 32 KiB each, 128 KiB for pipelines: once per server that is much
+	bufferBytes  = 8 << 10 // go-redis takes 32 KiB each: once per server that is much
 )
 
 // silence keeps go-redis from logging what its errors tell.
@@ -110,12 +162,10 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(silence{}) }
 
-// client makes a go-redis client with one connection.
-func (e Endpoint) client() *redis.Client { return redis.NewClient(e.options()) }
-
-func (e Endpoint) options() *redis.Options {
+// options are those of a client with one connection to one server.
+func (e Endpoint) options(address string) *redis.Options {
 	options := &redis.Options{
-		Addr:                     e.Address,
+		Addr:                     address,
 		DB:                       e.Database,
 		Username:                 e.Username,
 		Password:                 string(e.Password),
@@ -123,6 +173,7 @@ func (e Endpoint) options() *redis.Options {
 		DisableIdentity:          true, // CLIENT SETINFO is refused by strict ACLs
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PoolSize:                 1,
+		PipelinePoolSize:         -1, // none beside the one
 		MaxRetries:               -1,
 		DialerRetries:            1,
 		DialTimeout:              dialTimeout,
@@ -131,15 +182,45 @@ func (e Endpoint) options() *redis.Options {
 		ContextTimeoutEnabled:    true,
 		ReadBufferSize:           bufferBytes,
 		WriteBufferSize:          bufferBytes,
-		PipelineReadBufferSize:   bufferBytes,
-		PipelineWriteBufferSize:  bufferBytes,
 	}
 	if e.TLS {
 		options.Dialer = e.dialTLS
 	} else {
-		options.Dialer = redis.NewDialer(options)
+		options.Dialer = dialPlain(redis.NewDialer(options))
 	}
 	return options
+}
+
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialPlain has a server that is full be told from one that closes the connection: go-redis takes its
+// only reply for that of an old server that does not know HELLO, and goes on.
+func dialPlain(dial dialer) dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			return &plainConn{TCPConn: tcp}, err
+		}
+		return conn, err
+	}
+}
+
+// plainConn is a connection that looks at the first reply.
+type plainConn struct {
+	*net.TCPConn
+	greeted bool
+}
+
+// Read fails with an *Error if the server has no room.
+func (c *plainConn) Read(into []byte) (int, error) {
+	n, err := c.TCPConn.Read(into)
+	if !c.greeted && n > 0 {
+		c.greeted = true
+		if reply := string(into[:n]); strings.HasPrefix(reply, "-"+replyFull) {
+			return 0, &Error{Kind: Full, Message: messageFull}
+		}
+	}
+	return n, err
 }
 
 // setName names the connection in CLIENT LIST. A user that may not do that reads all the same.
@@ -148,57 +229,4 @@ func setName(ctx context.Context, conn *redis.Conn) error {
 		return err
 	}
 	return nil
-}
-
-// dialTLS connects, and tells a server that is silent in the handshake from one that is not there: a
-// Redis without TLS takes it for the beginning of a command and waits for the rest.
-func (e Endpoint) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	var dialer net.Dialer
-	plain, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	conn := tls.Client(plain, e.tlsConfig())
-	if err = conn.HandshakeContext(ctx); err != nil {
-		_ = plain.Close()
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = &Error{Kind: Unreachable, cause: err, Message: "Redis did not answer the TLS handshake in time; " +
-				"if it does not speak TLS at this port, the URL must begin with redis://"}
-		}
-		return nil, err
-	}
-	return conn, nil
-}
-
-func (e Endpoint) tlsConfig() *tls.Config {
-	config := &tls.Config{ServerName: e.ServerName, MinVersion: tls.VersionTLS12}
-	if e.CA != "" {
-		config.RootCAs = x509.NewCertPool()
-		config.RootCAs.AppendCertsFromPEM([]byte(e.CA))
-	}
-	if e.Verification == VerifyFull {
-		return config
-	}
-	config.InsecureSkipVerify = true //nolint:gosec // the user asked for it, or VerifyConnection does it
-	if e.Verification == VerifyCAOnly {
-		config.VerifyConnection = verifyChain(config.RootCAs)
-	}
-	return config
-}
-
-// verifyChain verifies a server's certificate chain and leaves its host name alone.
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(state tls.ConnectionState) error {
-		if len(state.PeerCertificates) == 0 {
-			return errors.New("the server sent no certificate")
-		}
-		intermediates := x509.NewCertPool()
-		for _, certificate := range state.PeerCertificates[1:] {
-			intermediates.AddCert(certificate)
-		}
-		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
-		return err
-	}
 }

@@ -12,20 +12,51 @@ const canary = "canary-7f3a"
 
 func TestParseEndpoint(t *testing.T) {
 	for rawURL, want := range map[string]Endpoint{
-		"redis://localhost":                     {Address: "localhost:6379"},
-		"redis://localhost:7000/3":              {Address: "localhost:7000", Database: 3},
-		" redis://localhost/\n":                 {Address: "localhost:6379"},
-		"redis://:p%40ss%2Fword@h:1":            {Address: "h:1", Password: "p@ss/word"},
-		"redis://user:secret@[::1]:7000":        {Address: "[::1]:7000", Username: "user", Password: "secret"},
-		"rediss://:secret@redis.example:7000/1": {Address: "redis.example:7000", Database: 1, Password: "secret", TLS: true, ServerName: "redis.example", Verification: VerifyCAOnly},
-		"redis://localhost?ssl_cert_reqs=none":  {Address: "localhost:6379"},
-		"REDIS://localhost":                     {Address: "localhost:6379"},
-		"redis://10.0.0.1:65535":                {Address: "10.0.0.1:65535"},
-		"rediss://[2001:db8::1]":                {Address: "[2001:db8::1]:6379", TLS: true, ServerName: "2001:db8::1", Verification: VerifyCAOnly},
+		"redis://localhost":                     {Addresses: "localhost:6379"},
+		"redis://localhost:7000/3":              {Addresses: "localhost:7000", Database: 3},
+		" redis://localhost/\n":                 {Addresses: "localhost:6379"},
+		"redis://:p%40ss%2Fword@h:1":            {Addresses: "h:1", Password: "p@ss/word"},
+		"redis://user:secret@[::1]:7000":        {Addresses: "[::1]:7000", Username: "user", Password: "secret"},
+		"rediss://:secret@redis.example:7000/1": {Addresses: "redis.example:7000", Database: 1, Password: "secret", TLS: true, Settings: Settings{Verification: VerifyCAOnly}},
+		"redis://localhost?ssl_cert_reqs=none":  {Addresses: "localhost:6379"},
+		"REDIS://localhost":                     {Addresses: "localhost:6379"},
+		"redis://10.0.0.1:65535":                {Addresses: "10.0.0.1:65535"},
+		"rediss://[2001:db8::1]":                {Addresses: "[2001:db8::1]:6379", TLS: true, Settings: Settings{Verification: VerifyCAOnly}},
 	} {
-		got, err := ParseEndpoint(rawURL, VerifyCAOnly, "")
+		got, err := ParseEndpoint(rawURL, Settings{Verification: VerifyCAOnly})
 		if err != nil || got != want {
 			t.Errorf("%q: got %#v, %v, want %#v", rawURL, got, err, want)
+		}
+	}
+}
+
+func TestParseSeveralHosts(t *testing.T) {
+	for rawURL, want := range map[string]map[Mode]string{
+		"redis://a":                            {ModeCluster: "a:6379", ModeSentinel: "a:26379"},
+		"redis://a,b:7000,[::1]":               {ModeCluster: "a:6379,b:7000,[::1]:6379", ModeSentinel: "a:26379,b:7000,[::1]:26379"},
+		"rediss://u:p,w%40@a:1,b:2/0?x=1":      {ModeCluster: "a:1,b:2", ModeSentinel: "a:1,b:2"},
+		"redis://a:1?addr=b:2&addr=[::1]:3":    {ModeCluster: "a:1,b:2,[::1]:3", ModeSentinel: "a:1,b:2,[::1]:3"},
+		"redis://a:1,b:2/3":                    {ModeSentinel: "a:1,b:2"},
+		"redis://:" + canary + "@a,:7000":      {},
+		"redis://:" + canary + "@a,b:0":        {},
+		"redis://:" + canary + "@a,,b":         {},
+		"redis://:" + canary + "@a?addr=b:x":   {},
+		"redis://:" + canary + "@,a":           {},
+		"redis://:" + canary + "@a,b:1:2/x":    {},
+		"redis-sentinel://:" + canary + "@a,b": {},
+	} {
+		for _, mode := range []Mode{ModeStandalone, ModeCluster, ModeSentinel} {
+			got, err := ParseEndpoint(rawURL, Settings{Mode: mode})
+			if strings.Contains(everyPrint(err), canary) {
+				t.Errorf("%q: the error tells the secret: %v", rawURL, err)
+			}
+			addresses := want[mode]
+			if mode == ModeStandalone && rawURL == "redis://a" {
+				addresses = "a:6379"
+			}
+			if got.Addresses != addresses || (err == nil) != (addresses != "") {
+				t.Errorf("%q, mode %d: got %q, %v, want %q", rawURL, mode, got.Addresses, err, addresses)
+			}
 		}
 	}
 }
@@ -50,7 +81,7 @@ func TestParseEndpointRefuses(t *testing.T) {
 		"redis://user:12#" + canary + "@host",
 		"redis://user:12[" + canary + "@host",
 	} {
-		_, err := ParseEndpoint(rawURL, VerifyFull, "")
+		_, err := ParseEndpoint(rawURL, Settings{})
 		var known *Error
 		if !errors.As(err, &known) || known.Kind != URLInvalid {
 			t.Errorf("%q: got %v", rawURL, err)
@@ -60,7 +91,7 @@ func TestParseEndpointRefuses(t *testing.T) {
 			t.Errorf("%q: the error tells the secret: %s", rawURL, text)
 		}
 	}
-	_, err := ParseEndpoint("rediss://host", VerifyFull, "no PEM")
+	_, err := ParseEndpoint("rediss://host", Settings{CA: "no PEM"})
 	var known *Error
 	if !errors.As(err, &known) || known.Kind != TLSFailed || !strings.Contains(known.Message, "caSecretRef") {
 		t.Errorf("got %v", err)
@@ -100,7 +131,7 @@ func TestEndpointIdentity(t *testing.T) {
 			t.Errorf("%s is taken for the same", rawURL)
 		}
 	}
-	if other, err := ParseEndpoint("rediss://user:one@host:1", VerifyNone, ""); err != nil || other == base {
+	if other, err := ParseEndpoint("rediss://user:one@host:1", Settings{Verification: VerifyNone}); err != nil || other == base {
 		t.Error("the verification makes no difference")
 	}
 }

@@ -20,6 +20,7 @@ type ErrorKind string
 // Kinds of errors.
 const (
 	Unreachable  ErrorKind = "Unreachable"  // may pass by itself
+	Full         ErrorKind = "Full"         // no connection is free; likewise
 	Unauthorized ErrorKind = "Unauthorized" // credentials or ACL
 	URLInvalid   ErrorKind = "URLInvalid"
 	TLSFailed    ErrorKind = "TLSFailed"
@@ -90,10 +91,19 @@ func explainTLS(err error) (ErrorKind, string) {
 	case errors.As(err, &record):
 		return TLSFailed, "Redis does not speak TLS at this port: the URL should begin with redis:// or name another port"
 	case errors.As(err, &op) && op.Op == "remote error":
-		return TLSFailed, fmt.Sprintf("Redis refuses the TLS connection: %s", op.Err)
+		return TLSFailed, fmt.Sprintf("Redis refuses the TLS connection: %s; the certificate that it asks for goes into "+
+			"the Secret of spec.redis.tls.clientCertificateSecretRef", op.Err)
 	}
 	return "", ""
 }
+
+// replyFull is the reply to whoever connects when no connection is free.
+const (
+	replyFull   = "ERR max number of clients"
+	messageFull = "Redis has reached its maximum number of clients (maxclients)"
+)
+
+const wrongPassword = "Redis refuses the user or the password of the URL: check spec.redis.urlFrom"
 
 // explainReply explains an error reply, which begins with an upper case code.
 func explainReply(reply, key string) (ErrorKind, string) {
@@ -102,24 +112,36 @@ func explainReply(reply, key string) (ErrorKind, string) {
 	case "WRONGTYPE":
 		return WrongType, fmt.Sprintf("the Redis key %q holds another type than this job system keeps there: check spec.queue", key)
 	case "WRONGPASS", "NOAUTH":
-		return Unauthorized, "Redis refuses the user or the password of the URL"
+		return Unauthorized, wrongPassword
 	case "NOPERM":
-		if key == "" {
-			return Unauthorized, "the Redis user lacks rights: give it +@read +@connection +time and the keys' patterns"
-		}
-		return Unauthorized, fmt.Sprintf("the Redis user may not read the key %q: give it +@read and the key's pattern", key)
+		return Unauthorized, explainRefusal(reply, key)
 	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN":
 		return Unreachable, "Redis is not ready: " + code
 	}
 	switch {
-	case strings.Contains(reply, "max number of clients"):
-		return Unreachable, "Redis has reached its maximum number of clients"
+	case code == "MOVED", strings.Contains(reply, "cluster mode"):
+		return URLInvalid, "the Redis URL leads to a cluster: set spec.redis.mode to Cluster"
+	case strings.Contains(reply, "cluster support disabled"):
+		return URLInvalid, "the Redis URL does not lead to a cluster: set spec.redis.mode to Standalone"
+	case strings.HasPrefix(reply, replyFull):
+		return Full, messageFull
 	case strings.Contains(reply, "DB index"):
 		return URLInvalid, "the Redis URL is not valid: Redis has no database of that number"
 	case strings.Contains(reply, "AUTH"):
-		return Unauthorized, "Redis refuses the user or the password of the URL"
+		return Unauthorized, wrongPassword
 	}
 	return Unreachable, "Redis answered with an error: " + code
+}
+
+// explainRefusal tells which right is missing: Redis names the command, or says that it was the key.
+func explainRefusal(reply, key string) string {
+	if _, rest, ok := strings.Cut(reply, "run the '"); ok {
+		if command, _, ok := strings.Cut(rest, "'"); ok {
+			command = strings.ToLower(command)
+			return fmt.Sprintf("the Redis user may not run %s: give it +%s", strings.ReplaceAll(command, "|", " "), command)
+		}
+	}
+	return fmt.Sprintf("the Redis user may not read the key %q: give it a pattern for that", key)
 }
 
 func isClosed(err error) bool {

@@ -27,14 +27,18 @@ func sharedRedis(t testing.TB) *redis.Client {
 
 func clientOf(t testing.TB, url string) *redis.Client {
 	t.Helper()
-	client := endpointOf(t, url).client()
+	client := newClient(endpointOf(t, url))
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
+func newClient(endpoint Endpoint) *redis.Client {
+	return redis.NewClient(endpoint.options(endpoint.Addresses))
+}
+
 func endpointOf(t testing.TB, url string) Endpoint {
 	t.Helper()
-	endpoint, err := ParseEndpoint(url, VerifyFull, "")
+	endpoint, err := ParseEndpoint(url, Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

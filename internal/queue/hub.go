@@ -25,6 +25,8 @@ type Hub struct {
 	watch  watchState
 	// failures counts the reads in a row that the connection failed.
 	failures int
+	// full says that there was no connection free to read with.
+	full bool
 
 	due   chan struct{} // holds one token when the schedule changed
 	rearm chan struct{} // holds one when what is to be listened to did
@@ -58,8 +60,8 @@ type look struct {
 
 // NewHub starts to watch the Redis server at the endpoint. It connects when it has an owner.
 func NewHub(endpoint Endpoint) *Hub {
-	connection := &connection{client: endpoint.client()}
-	hub := startHub(connection.read, endpoint.listen, connection.client.Close)
+	connection := endpoint.connect()
+	hub := startHub(connection.read, connection.listen, connection.client.Close)
 	hub.signal = connection.quiet
 	return hub
 }
@@ -269,6 +271,11 @@ func (h *Hub) countFailures(looks []*look) {
 		h.failures++
 	} else {
 		h.failures = 0
+	}
+	full := slices.ContainsFunc(looks, func(l *look) bool { return l.broken && l.err.Kind == Full })
+	if full != h.full {
+		h.full = full
+		h.askRearm()
 	}
 }
 

@@ -56,7 +56,7 @@ func TestEqualCommandsAreSentOnce(t *testing.T) {
 	do(t, client, cmd("lpush", "queue:default", "x"), cmd("config", "resetstat"))
 	ids := []string{"a", "b", "c", "d"}
 	endpoint := endpointOf(t, server.URL())
-	tested := endpoint.client()
+	tested := newClient(endpoint)
 	defer func() { _ = tested.Close() }()
 	var looks []*look
 	for range ids {

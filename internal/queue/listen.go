@@ -41,10 +41,10 @@ func (r refusal) Unwrap() error { return r.error }
 
 var errSpent = errors.New("the connection broke")
 
-// listen holds one connection on which Redis pushes the keys under the prefixes that are written
+// listenAt holds one connection on which a server pushes the keys under the prefixes that are written
 // (CLIENT TRACKING ON BCAST, Redis 6 and later), until the context ends or the connection breaks.
-func (e Endpoint) listen(ctx context.Context, prefixes []string, to listener) error {
-	client := redis.NewClient(e.listenOptions(prefixes))
+func (e Endpoint) listenAt(ctx context.Context, address string, prefixes []string, to listener) error {
+	client := redis.NewClient(e.listenOptions(address, prefixes))
 	defer func() { _ = client.Close() }()
 	if err := client.RegisterPushNotificationHandler("invalidate", invalidations{to}, false); err != nil {
 		return err
@@ -71,8 +71,8 @@ func (e Endpoint) listen(ctx context.Context, prefixes []string, to listener) er
 }
 
 // listenOptions make a client that connects once: go-redis would reconnect without a word.
-func (e Endpoint) listenOptions(prefixes []string) *redis.Options {
-	options := e.options()
+func (e Endpoint) listenOptions(address string, prefixes []string) *redis.Options {
+	options := e.options(address)
 	dial, dialled := options.Dialer, false
 	options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dialled {

@@ -3,16 +3,7 @@ package queue
 import (
 	"context"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
-
-// connection is the one that a Hub reads with.
-type connection struct {
-	client *redis.Client
-	// roleRefused says that the user may not ask for the server's role.
-	roleRefused bool
-}
 
 // readTimeout bounds a read of all owners that are due, its round trips together.
 const readTimeout = 20 * time.Second
@@ -31,20 +22,27 @@ func (c *connection) read(ctx context.Context, looks []*look) {
 			}
 		}
 		if len(pending) == 0 {
-			return
+			break
 		}
 		if err := c.exec(ctx, b, first); err != nil {
-			for _, l := range pending {
-				l.err, l.broken, l.step = classify(err, ""), true, nil
-			}
-			return
+			fail(pending, err)
+			break
 		}
+	}
+	c.distrustMoved(looks)
+}
+
+// fail ends looks with an error of the connection.
+func fail(looks []*look, err error) {
+	for _, l := range looks {
+		l.err, l.broken, l.step = classify(err, ""), true, nil
 	}
 }
 
-// exec sends a batch, and asks along whether what the server holds is up to date.
-func (c *connection) exec(ctx context.Context, b *batch, askRole bool) error {
-	if !askRole || c.roleRefused {
+// exec sends a batch, and asks along whether what the server holds is up to date. A cluster needs no
+// such question: only masters answer, and none that is cut off from most of the others.
+func (c *connection) exec(ctx context.Context, b *batch, first bool) error {
+	if !first || c.roleRefused || c.endpoint.Mode == ModeCluster {
 		return b.exec(ctx, c.client)
 	}
 	role := b.role()
@@ -52,6 +50,9 @@ func (c *connection) exec(ctx context.Context, b *batch, askRole bool) error {
 		return err
 	}
 	c.roleRefused = role.Err() != nil
+	if c.endpoint.Mode == ModeSentinel {
+		return c.demotion(role.Val())
+	}
 	return staleness(role.Val())
 }
 

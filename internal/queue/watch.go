@@ -133,17 +133,21 @@ func (h *Hub) listenFailed(err error, failures int) time.Duration {
 	case failures == 0:
 		return 0
 	}
-	h.setPushed(false, "the connection that tells of changes cannot be made")
+	h.setPushed(false, "the connection that tells of changes cannot be made: "+classify(err, "").Message)
 	return jittered(min(longestRetry, time.Second<<min(failures, 4)))
 }
 
-// wanted are the prefixes of all owners that are not muted. What asked for them until now has its answer.
+// wanted are the prefixes of all owners that are not muted, and none while there is no connection free
+// to read with: the first is the reader's. What asked for them until now has its answer.
 func (h *Hub) wanted() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
 	case <-h.rearm:
 	default:
+	}
+	if h.full {
+		return nil
 	}
 	var list []string
 	for _, owner := range h.owners {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,12 @@ var two = Spec{System: Sidekiq, Names: []string{"default", "mailers"}, Period: t
 
 func startWatching(t *testing.T, url string, spec Spec) *watching {
 	t.Helper()
-	w := &watching{hub: NewHub(endpointOf(t, url)), changes: make(chan bool, 1000)}
+	return watchAt(t, endpointOf(t, url), spec)
+}
+
+func watchAt(t *testing.T, endpoint Endpoint, spec Spec) *watching {
+	t.Helper()
+	w := &watching{hub: NewHub(endpoint), changes: make(chan bool, 1000)}
 	t.Cleanup(func() { _ = w.hub.Close() })
 	if err := w.hub.Watch("a", spec, func(wake bool) { w.changes <- wake }); err != nil {
 		t.Fatal(err)
@@ -225,6 +231,55 @@ func TestFailover(t *testing.T) {
 	if s := see(t, w.hub, "a"); s.Known() || !strings.Contains(s.Err.Message, "lost its primary") {
 		t.Errorf("a replica without a primary is believed: %+v", s)
 	}
+}
+
+// TestReplicaWithoutNews has a replica that is read lose the link to its primary, without a word. Until
+// it notices, what it holds is believed; then nothing is, until the link is back.
+func TestReplicaWithoutNews(t *testing.T) {
+	t.Parallel()
+	primary := redisserver.StartT(t, redisserver.Options{})
+	link := startProxy(t, primary.Addr())
+	_, port, _ := net.SplitHostPort(link.listener.Addr().String())
+	replica := redisserver.StartT(t, redisserver.Options{Args: []string{"--replicaof", "127.0.0.1 " + port, "--repl-timeout", "2"}})
+	awaitInfo(t, clientOf(t, replica.URL()), "master_link_status:up")
+	spec := two
+	spec.Period = time.Second
+	w := startWatching(t, replica.URL(), spec)
+	w.armed(t)
+	link.leadTo("127.0.0.1:1")
+	link.blackHole()
+	enqueue(t, clientOf(t, primary.URL()))
+	w.await(t, "not believed", func(s Snapshot) bool { return !s.Known() && strings.Contains(s.Err.Message, "lost its primary") })
+	link.leadTo(primary.Addr())
+	w.woken(t)
+}
+
+// TestNoMoreClients has no connection be free, then one, then another. Nobody tries without a rest.
+func TestNoMoreClients(t *testing.T) {
+	t.Parallel()
+	server := redisserver.StartT(t, redisserver.Options{Args: []string{"--maxclients", "1"}})
+	client := clientOf(t, server.URL())
+	enqueue(t, client)
+	w := startWatching(t, server.URL(), two)
+	s := w.await(t, "refused", func(s Snapshot) bool { return s.Err != nil })
+	if s.Err.Kind != Full || !strings.Contains(s.Err.Message, "maxclients") {
+		t.Errorf("got %s: %s", s.Err.Kind, s.Err.Message)
+	}
+	const tries = 5 // of the reader and of the listener
+	var rejected int
+	for rejected < tries {
+		_, stats, _ := strings.Cut(client.Info(t.Context(), "stats").Val(), "rejected_connections:")
+		if _, err := fmt.Sscan(stats, &rejected); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rejected > 2*tries {
+		t.Errorf("%d tries", rejected)
+	}
+	do(t, client, cmd("config", "set", "maxclients", "2"))
+	w.woken(t)
+	do(t, client, cmd("config", "set", "maxclients", "3"), cmd("del", "queue:default"))
+	w.await(t, "pushed", func(s Snapshot) bool { return s.Pushed })
 }
 
 func awaitInfo(t *testing.T, client *redis.Client, line string) {

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,25 +42,49 @@ func (s *Server) awaitReady(ctx context.Context) error {
 
 // ping succeeds when the server answers PING, be it that it asks for a password.
 func (s *Server) ping(ctx context.Context) error {
+	_, err := s.do(ctx, "PING")
+	if err != nil && strings.HasPrefix(err.Error(), "-NOAUTH") {
+		return nil
+	}
+	return err
+}
+
+// do runs a command whose reply is a line or a text.
+func (s *Server) do(ctx context.Context, words ...string) (string, error) {
 	conn, err := s.dial(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	if err = conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
-		return err
+		return "", err
 	}
-	if _, err = conn.Write([]byte("PING\r\n")); err != nil {
-		return err
+	if _, err = conn.Write([]byte(strings.Join(words, " ") + "\r\n")); err != nil {
+		return "", err
 	}
-	reply, err := bufio.NewReader(conn).ReadString('\n')
+	return readReply(bufio.NewReader(conn))
+}
+
+func readReply(from *bufio.Reader) (string, error) {
+	line, err := from.ReadString('\n')
 	if err != nil {
-		return err
+		return "", err
 	}
-	if !strings.HasPrefix(reply, "+PONG") && !strings.HasPrefix(reply, "-NOAUTH") {
-		return errors.New(strings.TrimSpace(reply))
+	line = strings.TrimSpace(line)
+	length, isText := strings.CutPrefix(line, "$")
+	switch {
+	case strings.HasPrefix(line, "-"):
+		return "", errors.New(line)
+	case !isText:
+		return line, nil
 	}
-	return nil
+	size, err := strconv.Atoi(length)
+	if err != nil || size < 0 {
+		return "", err
+	}
+	text := make([]byte, size)
+	_, err = io.ReadFull(from, text)
+	return string(text), err
 }
 
 func (s *Server) dial(ctx context.Context) (net.Conn, error) {

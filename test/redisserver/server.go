@@ -11,13 +11,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 )
 
 // ErrNoServer says that there is no server to run.
-var ErrNoServer = errors.New("redisserver: no redis-server or valkey-server in PATH: install one, or run `make prerequisites`")
+var ErrNoServer = errors.New("redisserver: no redis-server or valkey-server in PATH: install one, run `make prerequisites`, or name one in " + binaryVariable)
+
+// binaryVariable is the environment variable that names the server to run, where it is not the usual one.
+const binaryVariable = "REDIS_SERVER"
 
 // Options say how the server is to be run.
 type Options struct {
@@ -37,6 +41,9 @@ type Options struct {
 	TLS bool
 	// Hosts are the names and addresses in its certificate; empty for localhost and 127.0.0.1.
 	Hosts []string
+
+	// Sentinel makes it a sentinel, which watches over servers that it is told of.
+	Sentinel bool
 }
 
 // Server is a running server. Its methods are not for concurrent use.
@@ -46,7 +53,8 @@ type Server struct {
 	dir     string
 	ownDir  bool
 	port    int
-	ca      string
+	// authority is nil without TLS.
+	authority *authority
 
 	process *process
 }
@@ -78,7 +86,11 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 }
 
 func find() (string, error) {
-	for _, name := range []string{"redis-server", "valkey-server"} {
+	names := []string{"redis-server", "valkey-server"}
+	if name := os.Getenv(binaryVariable); name != "" {
+		names = []string{name}
+	}
+	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
@@ -90,10 +102,8 @@ func find() (string, error) {
 // tries a few.
 func (s *Server) startSomewhere(ctx context.Context) error {
 	const attempts = 3
-	if s.options.TLS {
-		if err := s.makeCertificates(); err != nil {
-			return err
-		}
+	if err := s.writeFiles(); err != nil {
+		return err
 	}
 	var err error
 	for range attempts {
@@ -105,6 +115,22 @@ func (s *Server) startSomewhere(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// sentinelFile is where a sentinel keeps what it learns.
+const sentinelFile = "sentinel.conf"
+
+// writeFiles makes what the server reads when it starts.
+func (s *Server) writeFiles() error {
+	if s.options.Sentinel {
+		if err := os.WriteFile(s.file(sentinelFile), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	if s.options.TLS {
+		return s.makeCertificates()
+	}
+	return nil
 }
 
 func freePort() (int, error) {
@@ -123,7 +149,12 @@ func (s *Server) Port() int { return s.port }
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // CA is the PEM certificate of the authority that signed its certificate; empty without TLS.
-func (s *Server) CA() string { return s.ca }
+func (s *Server) CA() string {
+	if s.authority == nil {
+		return ""
+	}
+	return s.authority.text
+}
 
 // Log is what it has logged.
 func (s *Server) Log() string {
@@ -147,9 +178,11 @@ func (s *Server) URL() string {
 
 func (s *Server) arguments() []string {
 	port := strconv.Itoa(s.port)
-	args := []string{
-		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no",
-		"--dir", s.dir, "--logfile", s.logFile(),
+	args := []string{"--bind", "127.0.0.1", "--daemonize", "no", "--dir", s.dir, "--logfile", s.logFile()}
+	if s.options.Sentinel {
+		args = slices.Concat([]string{s.file(sentinelFile), "--sentinel"}, args)
+	} else {
+		args = append(args, "--save", "", "--appendonly", "no")
 	}
 	if s.options.TLS {
 		args = append(args, "--port", "0", "--tls-port", port, "--tls-auth-clients", "no",
