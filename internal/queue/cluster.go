@@ -22,7 +22,7 @@ func (c *connection) clusterClient() *redis.ClusterClient {
 		DisableIdentity:          node.DisableIdentity,
 		MaintNotificationsConfig: node.MaintNotificationsConfig,
 		PoolSize:                 node.PoolSize,
-		PipelinePoolSize:         node.PipelinePoolSize,
+		PipelinePoolSize:         -1, // none beside the one, which asks for the nodes as well
 		MaxRetries:               node.MaxRetries,
 		DialerRetries:            node.DialerRetries,
 		DialTimeout:              node.DialTimeout,

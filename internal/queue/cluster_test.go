@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +22,16 @@ type cluster struct {
 func startCluster(t *testing.T, masters, replicas, spare int) *cluster {
 	t.Helper()
 	c := &cluster{nodes: redisserver.StartClusterT(t, masters, replicas, spare)}
-	c.client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.nodes[0].Addr()}, MaxRedirects: 20})
-	t.Cleanup(func() { _ = c.client.Close() })
+	c.connect(t, c.nodes[0])
 	return c
+}
+
+// connect has the client begin anew, with what a node knows.
+func (c *cluster) connect(t *testing.T, node *redisserver.Server) {
+	t.Helper()
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{node.Addr()}, MaxRedirects: 20})
+	t.Cleanup(func() { _ = client.Close() })
+	c.client = client
 }
 
 func (c *cluster) endpoint(t *testing.T) Endpoint {
@@ -61,9 +69,6 @@ func (c *cluster) empty(t *testing.T, key string, w *watching) {
 	w.armed(t)
 }
 
-// keys are in the slots of the first, the second and the third of three masters.
-var keys = []string{"{bull}:b:wait", "{asynq:b}", "{asynq}:jobs"}
-
 // slotOf is the slot of a key, and the index of the master out of three that has it at first.
 func (c *cluster) slotOf(t *testing.T, key string) (slot, master int) {
 	t.Helper()
@@ -72,6 +77,22 @@ func (c *cluster) slotOf(t *testing.T, key string) (slot, master int) {
 		t.Fatal(err)
 	}
 	return int(n), int(n) * 3 / 16384
+}
+
+// awaitMaster waits until a node knows that another has slots.
+func (c *cluster) awaitMaster(t *testing.T, master, said *redisserver.Server) {
+	t.Helper()
+	client := clientOf(t, said.URL())
+	pattern := regexp.MustCompile(regexp.QuoteMeta(master.Addr()) + `\S* master .* connected \d`)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		nodes := client.ClusterNodes(t.Context()).Val()
+		if pattern.MatchString(nodes) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is no master in %s", master.Addr(), nodes)
+		}
+	}
 }
 
 func TestClusterWakes(t *testing.T) {
@@ -148,7 +169,8 @@ func TestClusterFailover(t *testing.T) {
 	if err := c.nodes[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitInfo(t, clientOf(t, c.nodes[3].URL()), "role:master")
+	c.awaitMaster(t, c.nodes[3], c.nodes[1])
+	c.connect(t, c.nodes[1]) // go-redis takes a minute to turn away from a node that is gone
 	c.push(t, key)
 	w.woken(t)
 	c.empty(t, key, w)

@@ -173,7 +173,6 @@ func (e Endpoint) options(address string) *redis.Options {
 		DisableIdentity:          true, // CLIENT SETINFO is refused by strict ACLs
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PoolSize:                 1,
-		PipelinePoolSize:         -1, // none beside the one
 		MaxRetries:               -1,
 		DialerRetries:            1,
 		DialTimeout:              dialTimeout,
@@ -182,6 +181,8 @@ func (e Endpoint) options(address string) *redis.Options {
 		ContextTimeoutEnabled:    true,
 		ReadBufferSize:           bufferBytes,
 		WriteBufferSize:          bufferBytes,
+		PipelineReadBufferSize:   bufferBytes,
+		PipelineWriteBufferSize:  bufferBytes,
 	}
 	if e.TLS {
 		options.Dialer = e.dialTLS
