@@ -262,7 +262,9 @@ func TestNoMoreClients(t *testing.T) {
 	enqueue(t, client)
 	w := startWatching(t, server.URL(), two)
 	// Sometimes the connection is closed before the reply was read.
-	w.await(t, "refused", func(s Snapshot) bool { return s.Err != nil && s.Err.Kind == Full && strings.Contains(s.Err.Message, "maxclients") })
+	w.await(t, "refused", func(s Snapshot) bool {
+		return s.Err != nil && s.Err.Kind == Full && strings.Contains(s.Err.Message, "maxclients")
+	})
 	rejected := func() (count int) {
 		_, stats, _ := strings.Cut(client.Info(t.Context(), "stats").Val(), "rejected_connections:")
 		if _, err := fmt.Sscan(stats, &count); err != nil {
