@@ -52,7 +52,7 @@ func (d *demo) follow(ctx context.Context, once bool) error {
 		}
 		if !judged && jobs != nil && cycleOver(d.heroku.Events()) {
 			judged = true
-			log, err := d.sidekiq.Log()
+			log, err := d.sidekiq.Log.Events()
 			faults := d.judge(jobs, log)
 			if err = errors.Join(append(faults, err)...); once {
 				story.settle(p, true)
@@ -98,7 +98,7 @@ func (d *demo) unfinished(ctx context.Context, jobs []string, once bool) error {
 	if !once || errors.Is(err, errInterrupted) {
 		return err
 	}
-	log, _ := d.sidekiq.Log()
+	log, _ := d.sidekiq.Log.Events()
 	return d.explain(errors.Join(append([]error{err}, d.judge(jobs, log)...)...))
 }
 

@@ -22,7 +22,7 @@ func (d *demo) hints() string {
 	command("kubectl get qs -A")
 	command("kubectl describe qs -n %s %s", d.sample.key().Namespace, d.sample.key().Name)
 	about("More jobs (queue, count, seconds each, and seconds until they are due)")
-	command("REDIS_URL=%s JOB_LOG=%s ruby %s %s 5 3", d.sidekiq.RedisURL, d.sidekiq.LogFile, d.file("enqueue.rb"), d.sample.queues()[0])
+	command("REDIS_URL=%s JOB_LOG=%s ruby %s %s 5 3", d.sidekiq.RedisURL, d.sidekiq.Log, d.file("enqueue.rb"), d.sample.queues()[0])
 	about("The simulated dynos, with curl or the Heroku CLI")
 	command("curl -s -H 'Authorization: Bearer %s' -H 'Accept: %s' %s/apps/%s/dynos", personToken, herokuMediaType, d.heroku.URL(), d.sample.app())
 	command("HEROKU_HOST=%s HEROKU_API_KEY=%s heroku ps -a %s", d.heroku.URL(), personToken, d.sample.app())

@@ -21,7 +21,7 @@ type asynqInfo struct {
 func TestRealAsynq(t *testing.T) {
 	t.Parallel()
 	server := redisserver.StartT(t, redisserver.Options{})
-	asynq := jobclients.NewAsynq(t)
+	asynq := jobclients.Asynq(t)
 	spec := Spec{System: Asynq, Names: []string{"critical"}, DueHorizon: 24 * time.Hour}
 	w := &witness{t, clientOf(t, server.URL()), spec, asynq.Console(t, server.URL(), "critical")}
 	info := func() (i asynqInfo) {
@@ -53,7 +53,7 @@ func TestRealAsynq(t *testing.T) {
 	}
 	eval("resume")
 
-	first := asynq.Worker(t, server.URL(), "critical")
+	first := asynq.Worker(t, server.URL(), nil, "critical")
 	w.await("running", func(o Observation) bool { return o.Depth == 1 && o.InFlight == 2 && o.Orphans == 0 })
 	if i := info(); i.Active != 2 {
 		t.Errorf("the Inspector says %+v", i)
@@ -64,14 +64,14 @@ func TestRealAsynq(t *testing.T) {
 		t.Errorf("the Inspector says %+v", i)
 	}
 
-	second := asynq.Worker(t, server.URL(), "critical")
+	second := asynq.Worker(t, server.URL(), nil, "critical")
 	w.await("running again", func(o Observation) bool { return o.InFlight == 2 })
 	second.Kill()
 	w.await("killed", func(o Observation) bool { return o.InFlight == 2 && o.Orphans == 0 })
 	expireLeases(t, w.client, "asynq:{critical}:lease")
 	w.await("left by a dead server", func(o Observation) bool { return o.InFlight == 0 && o.Orphans == 2 && o.OrphanMark != 0 })
 
-	third := asynq.Worker(t, server.URL(), "critical")
+	third := asynq.Worker(t, server.URL(), nil, "critical")
 	w.await("recovered", func(o Observation) bool { return o.InFlight == 2 && o.Orphans == 0 })
 	third.Release()
 	w.await("done", func(o Observation) bool { return !o.Active() && o.Orphans == 0 })

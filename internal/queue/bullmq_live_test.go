@@ -52,16 +52,20 @@ func (w *witness) expireLocks() {
 }
 
 func TestRealBull(t *testing.T) {
-	for _, library := range []jobclients.Library{jobclients.BullMQ5, jobclients.BullMQ6, jobclients.Bull} {
-		t.Run(string(library), func(t *testing.T) {
+	libraries := map[string]func(testing.TB) jobclients.System{
+		"bullmq5": jobclients.BullMQ5, "bullmq6": jobclients.BullMQ6, "bull": jobclients.Bull,
+	}
+	for name, library := range libraries {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			system := library(t)
 			server := redisserver.StartT(t, redisserver.Options{})
 			spec := Spec{System: BullMQ, Names: []string{"emails"}, DueHorizon: 24 * time.Hour}
-			if library == jobclients.Bull {
+			if name == "bull" {
 				spec.System = Bull
 			}
-			w := &witness{t, clientOf(t, server.URL()), spec, library.Console(t, server.URL(), "emails")}
-			worker := func() *jobclients.Worker { return library.Worker(t, server.URL(), "emails") }
+			w := &witness{t, clientOf(t, server.URL()), spec, system.Console(t, server.URL(), "emails")}
+			worker := func() *jobclients.Worker { return system.Worker(t, server.URL(), nil, "emails") }
 			w.waits()
 			w.pauses()
 			w.works(worker)
@@ -143,16 +147,17 @@ func (w *witness) works(worker func() *jobclients.Worker) {
 
 // TestBullMQParentsWait has a parent be no work while its children are.
 func TestBullMQParentsWait(t *testing.T) {
-	for _, library := range []jobclients.Library{jobclients.BullMQ5, jobclients.BullMQ6} {
-		t.Run(string(library), func(t *testing.T) {
+	for name, library := range map[string]func(testing.TB) jobclients.System{"bullmq5": jobclients.BullMQ5, "bullmq6": jobclients.BullMQ6} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			system := library(t)
 			server := redisserver.StartT(t, redisserver.Options{})
-			w := &witness{t, clientOf(t, server.URL()), Spec{System: BullMQ, Names: []string{"parents"}}, library.Console(t, server.URL(), "parents")}
+			w := &witness{t, clientOf(t, server.URL()), Spec{System: BullMQ, Names: []string{"parents"}}, system.Console(t, server.URL(), "parents")}
 			w.console.Eval(`new lib.FlowProducer({connection}).add({name: 'job', queueName: name, children: [{name: 'job', data: {}, queueName: 'children'}]}).then(() => 1)`, nil)
 			if o := observe(t, w.client, w.spec); o.Depth != 0 || w.counts().WaitingChildren != 1 {
 				t.Errorf("the child waits: %+v, %+v", o, w.counts())
 			}
-			worker := library.Worker(t, server.URL(), "children")
+			worker := system.Worker(t, server.URL(), nil, "children")
 			w.await("the child is done", func(o Observation) bool { return o.Depth == 1 })
 			worker.Stop()
 		})

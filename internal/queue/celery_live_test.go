@@ -24,11 +24,12 @@ func TestLiveCelery(t *testing.T) {
 func testLiveCelery(t *testing.T, prefix string) {
 	url := redisserver.StartT(t, redisserver.Options{}).URL()
 	env := []string{"KEY_PREFIX=" + prefix}
+	celery := jobclients.Celery(t)
 	worker := func(env ...string) *jobclients.Worker {
-		return jobclients.Celery.Worker(t, url, env, "celery", "mailers")
+		return celery.Worker(t, url, env, "celery", "mailers")
 	}
 	spec := Spec{System: Celery, Names: []string{"celery", "mailers"}, KeyPrefix: prefix, DueHorizon: time.Hour}
-	both := &witness{t, clientOf(t, url), spec, jobclients.Celery.Console(t, url, env...)}
+	both := &witness{t, clientOf(t, url), spec, celery.Console(t, url, "celery", env...)}
 	eval := func(expressions ...string) {
 		for _, expression := range expressions {
 			both.console.Eval(expression, nil)

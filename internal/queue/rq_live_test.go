@@ -24,13 +24,14 @@ func TestLiveRQ(t *testing.T) {
 	t.Parallel()
 	url := redisserver.StartT(t, redisserver.Options{}).URL()
 	spec := Spec{System: RQ, Names: []string{"default", "mailers"}, DueHorizon: time.Hour}
-	w := &witness{t, clientOf(t, url), spec, jobclients.RQ.Console(t, url)}
+	rq := jobclients.RQ(t)
+	w := &witness{t, clientOf(t, url), spec, rq.Console(t, url, "default")}
 	eval := func(expressions ...string) {
 		for _, expression := range expressions {
 			w.console.Eval(expression, nil)
 		}
 	}
-	worker := func(queues ...string) *jobclients.Worker { return jobclients.RQ.Worker(t, url, nil, queues...) }
+	worker := func(queues ...string) *jobclients.Worker { return rq.Worker(t, url, nil, queues...) }
 	await := func(stage string, want func(Observation) bool) Observation {
 		t.Helper()
 		seen := w.await(stage, want)

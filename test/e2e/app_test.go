@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,36 +20,37 @@ import (
 	"github.com/queuescaler/queuescaler/test/stack"
 )
 
-// app is a Heroku app with Sidekiq workers, and a Redis database of its own.
+// app is a Heroku app with workers, and a Redis database of its own.
 type app struct {
-	name    string
-	sidekiq *stack.Sidekiq
-	jobs    []string // all that were enqueued
+	name     string
+	redisURL string
+	jobLog   stack.JobLog
+	jobs     []string // all that were enqueued
 }
 
-// newApp makes an app whose process types, each with the queues it works on, have no dynos yet. The
-// flags are Sidekiq's.
-func newApp(ctx context.Context, processTypes map[string][]string, flags ...string) *app {
+// newApp makes an app that has yet to be deployed.
+func newApp() *app {
 	w.databases++
-	a := &app{name: fmt.Sprintf("app-%d-%d", GinkgoParallelProcess(), w.databases)}
-	var err error
-	a.sidekiq, err = stack.NewSidekiq(GinkgoT().TempDir(), fmt.Sprintf("%s/%d", w.redis.URL(), w.databases))
-	Expect(err).NotTo(HaveOccurred())
-	created := simulator.App{Name: a.name, ConfigVars: a.sidekiq.ConfigVars()}
-	for name, queues := range processTypes {
-		created.Formation = append(created.Formation, simulator.Process{Type: name, Command: append(a.sidekiq.Command(5, queues...), flags...)})
+	return &app{
+		name:     fmt.Sprintf("app-%d-%d", GinkgoParallelProcess(), w.databases),
+		redisURL: fmt.Sprintf("%s/%d", w.redis.URL(), w.databases),
+		jobLog:   stack.JobLog(filepath.Join(GinkgoT().TempDir(), "jobs.log")),
 	}
-	Expect(w.heroku.AddApp(created)).To(Succeed())
-	w.createSecret(ctx, a.name, "REDIS_URL", a.sidekiq.RedisURL)
+}
+
+// deploy has Heroku know the app, and the process types that have no dynos yet.
+func (a *app) deploy(ctx context.Context, processTypes ...simulator.Process) {
+	configVars := map[string]string{"REDIS_URL": a.redisURL, "JOB_LOG": string(a.jobLog)}
+	Expect(w.heroku.AddApp(simulator.App{Name: a.name, ConfigVars: configVars, Formation: processTypes})).To(Succeed())
+	w.createSecret(ctx, a.name, "REDIS_URL", a.redisURL)
 	DeferCleanup(func(ctx SpecContext) { a.remove(ctx, processTypes) }, NodeTimeout(patience))
-	return a
 }
 
 // remove takes the QueueScalers away, then the app and its dynos.
-func (a *app) remove(ctx context.Context, processTypes map[string][]string) {
-	for name := range processTypes {
-		Expect(client.IgnoreNotFound(w.cluster.Delete(ctx, a.scaler(name)))).To(Succeed())
-		Eventually(ctx, func() error { return w.cluster.Get(ctx, a.key(name), &v1.QueueScaler{}) }).ShouldNot(Succeed())
+func (a *app) remove(ctx context.Context, processTypes []simulator.Process) {
+	for _, process := range processTypes {
+		Expect(client.IgnoreNotFound(w.cluster.Delete(ctx, a.scaler(process.Type)))).To(Succeed())
+		Eventually(ctx, func() error { return w.cluster.Get(ctx, a.key(process.Type), &v1.QueueScaler{}) }).ShouldNot(Succeed())
 	}
 	w.heroku.RemoveApp(a.name)
 }
@@ -84,13 +86,6 @@ func (a *app) scale(ctx context.Context, processType string, queues []string, ch
 	Expect(w.cluster.Create(ctx, scaler)).To(Succeed())
 }
 
-func (a *app) enqueue(ctx context.Context, queue string, count int, work, due time.Duration) []string {
-	jobs, err := a.sidekiq.Enqueue(ctx, queue, count, work, due)
-	Expect(err).NotTo(HaveOccurred())
-	a.jobs = append(a.jobs, jobs...)
-	return jobs
-}
-
 // awaitQuantity waits until the formation has a quantity, without asking Heroku for it.
 func (a *app) awaitQuantity(ctx context.Context, processType string, quantity int) {
 	GinkgoHelper()
@@ -122,7 +117,7 @@ func (a *app) running() map[int]bool {
 }
 
 func (a *app) log() []stack.JobEvent {
-	events, err := a.sidekiq.Log()
+	events, err := a.jobLog.Events()
 	Expect(err).NotTo(HaveOccurred())
 	return events
 }

@@ -17,13 +17,13 @@ import (
 func quiet(s *v1.QueueScaler) { s.Spec.Drain.Mode = v1.DrainQuiet }
 
 var _ = Describe("a drain", func() {
-	isStop := func(a *app, request *http.Request) bool {
+	isStop := func(a *sidekiqApp, request *http.Request) bool {
 		return request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0
 	}
 
 	// The counterpart of the spec without a drain, where this job is interrupted.
 	It("interrupts no job that comes between the last look and the stop", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
 		var once sync.Once
 		DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
 			if isStop(a, request) {
@@ -44,7 +44,7 @@ var _ = Describe("a drain", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("waits for a job that is taken while the workers are being told", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
 		a.scale(ctx, "worker", []string{"default"}, quiet)
 		a.enqueue(ctx, "default", 1, 0, 0)
 		a.awaitDrain(ctx)
@@ -57,8 +57,8 @@ var _ = Describe("a drain", func() {
 	}, SpecTimeout(specTimeout))
 
 	// during has the leader die in the middle of a drain; a second replica must end it.
-	during := func(ctx SpecContext, die func(a *app, kill func())) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
+	during := func(ctx SpecContext, die func(a *sidekiqApp, kill func())) {
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
 		second, leader := w.startOperator(ctx), w.operator
 		w.operator = second
 		var once sync.Once
@@ -81,7 +81,7 @@ var _ = Describe("a drain", func() {
 	}
 
 	It("is ended by another replica when the leader dies at its beginning", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			go func() {
 				defer GinkgoRecover()
 				a.awaitDrain(ctx)
@@ -91,7 +91,7 @@ var _ = Describe("a drain", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("is ended by another replica when the leader dies before the stop", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
 				if isStop(a, request) {
 					kill()
@@ -101,7 +101,7 @@ var _ = Describe("a drain", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("is ended by another replica when the leader dies after the stop", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			DeferCleanup(w.heroku.AfterRequest(func(request simulator.Request) {
 				if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") == 0 {
 					kill()

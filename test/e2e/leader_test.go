@@ -14,8 +14,8 @@ import (
 // The leader is killed at a moment around the PATCH to zero; a second replica takes over.
 var _ = Describe("two replicas", func() {
 	// during runs a cycle with two replicas. The leader dies when install's callback is called.
-	during := func(ctx SpecContext, install func(a *app, kill func())) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+	during := func(ctx SpecContext, install func(a *sidekiqApp, kill func())) {
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		second := w.startOperator(ctx)
 		leader := w.operator
 		w.operator = second // the first one is the leader, and will not see the end
@@ -38,12 +38,12 @@ var _ = Describe("two replicas", func() {
 		Expect(a.judge()).To(BeEmpty())
 	}
 
-	isStop := func(a *app, request *http.Request) bool {
+	isStop := func(a *sidekiqApp, request *http.Request) bool {
 		return request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0
 	}
 
 	It("survive the leader's death between idle and zero", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			go func() {
 				defer GinkgoRecover()
 				Eventually(ctx, func(g Gomega) {
@@ -57,7 +57,7 @@ var _ = Describe("two replicas", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("survive the leader's death just before the PATCH", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
 				if isStop(a, request) {
 					kill()
@@ -67,7 +67,7 @@ var _ = Describe("two replicas", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("survive the leader's death just after the PATCH", func(ctx SpecContext) {
-		during(ctx, func(a *app, kill func()) {
+		during(ctx, func(a *sidekiqApp, kill func()) {
 			DeferCleanup(w.heroku.AfterRequest(func(request simulator.Request) {
 				if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") == 0 {
 					kill()

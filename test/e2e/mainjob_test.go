@@ -15,7 +15,7 @@ const specTimeout = 4 * time.Minute
 
 var _ = Describe("the main job", func() {
 	It("starts workers for a job and stops them when the queue is idle", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 3, 100*time.Millisecond, 0)
 		a.awaitQuantity(ctx, "worker", 2)
@@ -34,7 +34,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("keeps a worker whose job takes longer than the idle timeout", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 1, 50*time.Second, 0)
 		a.awaitQuantity(ctx, "worker", 2)
@@ -46,7 +46,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("sleeps before a scheduled job is due, and wakes for it", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.enqueue(ctx, "default", 1, 0, 100*time.Second)
 		due := time.Now().Add(100 * time.Second)
 		a.enqueue(ctx, "default", 1, 0, 0)
@@ -64,7 +64,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("keeps workers until a failed job was retried", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"})
 		jobs, err := a.sidekiq.EnqueueFailing(ctx, "default")
 		Expect(err).NotTo(HaveOccurred())
@@ -79,7 +79,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("works through a burst of 500 jobs", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 500, 5*time.Millisecond, 0)
 		a.awaitEvents(ctx, "end", 500)
@@ -91,7 +91,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("lets one process type sleep beside another that is always busy", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}, "heavy": {"heavy"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}, "heavy": {"heavy"}})
 		a.scale(ctx, "worker", []string{"default"})
 		a.scale(ctx, "heavy", []string{"heavy"})
 		a.enqueue(ctx, "heavy", 10, 75*time.Second, 0)
@@ -111,7 +111,7 @@ var _ = Describe("the main job", func() {
 	// What polling cannot prove: a job pushed and taken between the last look and the stop. It is the
 	// one interruption that the operator may cause; Sidekiq puts the job back.
 	It("starts workers again for a job that came between the last look and the stop", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
 		var once sync.Once
 		DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
 			if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0 {
@@ -135,7 +135,7 @@ var _ = Describe("the main job", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("leaves a person's larger quantity until idle, and repairs a smaller one", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 4, 60*time.Second, 0)
 		a.awaitQuantity(ctx, "worker", 2)

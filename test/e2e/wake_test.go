@@ -14,7 +14,7 @@ func seldom(s *v1.QueueScaler) { s.Spec.PollPeriodSeconds = 300 }
 
 var _ = Describe("a push from Redis", func() {
 	It("starts workers for a job", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"}, seldom)
 		a.awaitPushed(ctx, "worker")
 		a.enqueue(ctx, "default", 3, 100*time.Millisecond, 0)
@@ -26,7 +26,7 @@ var _ = Describe("a push from Redis", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("tells of a job that was put on the schedule", func(ctx SpecContext) {
-		a := newApp(ctx, map[string][]string{"worker": {"default"}})
+		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
 		a.scale(ctx, "worker", []string{"default"}, seldom)
 		a.awaitPushed(ctx, "worker")
 		a.enqueue(ctx, "default", 1, 0, wakeLead+5*time.Second)

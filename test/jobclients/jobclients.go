@@ -1,5 +1,6 @@
 // Package jobclients runs the job systems' own clients and workers, for tests: those of Node from a cache
 // that hack/jobclients.sh fills, those of Go from a module beside this one, those of Python as installed.
+// Plain lists, sorted sets and streams have a worker here.
 package jobclients
 
 import (
@@ -11,11 +12,49 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 )
+
+// System is a job system: its own client, and a worker with jobs for tests.
+type System struct {
+	console, worker []string // what to run; the queues' names follow
+}
+
+// WorkerCommand is a worker of the queues as a Procfile has it: it finds Redis by REDIS_URL, and writes to
+// the file named by JOB_LOG (stack.JobLog) what becomes of its jobs.
+func (s System) WorkerCommand(queues ...string) []string { return slices.Concat(s.worker, queues) }
+
+// Console starts the client of a queue. It ends with the test.
+func (s System) Console(t testing.TB, url, queue string, env ...string) *Console {
+	t.Helper()
+	input, output := start(t, command(append(slices.Clone(s.console), queue), url, env))
+	return &Console{t: t, input: input, output: output}
+}
+
+// Worker starts a worker of the queues, and returns when it is ready. It ends with the test.
+func (s System) Worker(t testing.TB, url string, env []string, queues ...string) *Worker {
+	t.Helper()
+	process := command(s.WorkerCommand(queues...), url, append(env, "FOLLOW_INPUT=1"))
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	_, output := start(t, process)
+	worker := &Worker{t: t, process: process}
+	t.Cleanup(worker.killGroup)
+	if line, err := output.ReadString('\n'); err != nil {
+		t.Fatalf("the worker is not ready: %s%v", line, err)
+	}
+	return worker
+}
+
+// command is to run with an environment that is added to the test's own.
+func command(words []string, url string, env []string) *exec.Cmd {
+	command := exec.Command(words[0], words[1:]...)
+	command.Env = append(append(os.Environ(), "REDIS_URL="+url), env...)
+	return command
+}
 
 // Console is a job system's own client. It evaluates one expression, or command, at a time.
 type Console struct {
@@ -57,22 +96,16 @@ func (w *Worker) Release() { w.signal(syscall.SIGUSR2) }
 // Kill ends the process at once, in the middle of its jobs, and those that it has started.
 func (w *Worker) Kill() {
 	w.killGroup()
-	w.end(syscall.SIGKILL)
+	_ = w.process.Wait()
 }
 
-// killGroup kills the processes that a worker in a group of its own has started.
-func (w *Worker) killGroup() {
-	if attributes := w.process.SysProcAttr; attributes != nil && attributes.Setpgid {
-		_ = syscall.Kill(-w.process.Process.Pid, syscall.SIGKILL)
-	}
-}
+// killGroup kills the process and those that it has started.
+func (w *Worker) killGroup() { _ = syscall.Kill(-w.process.Process.Pid, syscall.SIGKILL) }
 
 // Stop ends the process as a dyno's stop does.
-func (w *Worker) Stop() { w.end(syscall.SIGTERM) }
-
-func (w *Worker) end(signal syscall.Signal) {
+func (w *Worker) Stop() {
 	w.t.Helper()
-	w.signal(signal)
+	w.signal(syscall.SIGTERM)
 	_ = w.process.Wait()
 }
 
@@ -81,23 +114,6 @@ func (w *Worker) signal(signal syscall.Signal) {
 	if err := w.process.Process.Signal(signal); err != nil {
 		w.t.Fatal(err)
 	}
-}
-
-// startConsole runs a console until the test ends.
-func startConsole(t testing.TB, command *exec.Cmd) *Console {
-	t.Helper()
-	input, output := start(t, command)
-	return &Console{t: t, input: input, output: output}
-}
-
-// startWorker runs a worker until the test ends, and returns when it is ready.
-func startWorker(t testing.TB, command *exec.Cmd) *Worker {
-	t.Helper()
-	_, output := start(t, command)
-	if line, err := output.ReadString('\n'); err != nil {
-		t.Fatalf("the worker is not ready: %s%v", line, err)
-	}
-	return &Worker{t: t, process: command}
 }
 
 // start starts a process that ends when its input does, so that none outlives a test that is killed.
@@ -150,6 +166,14 @@ func run(name string, args ...string) (string, error) {
 		err = fmt.Errorf("jobclients: %s: %w: %s", name, err, exit.Stderr)
 	}
 	return strings.TrimSpace(string(output)), err
+}
+
+// program is the path of a file in this directory.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	repository, err := root()
+	must(t, err)
+	return filepath.Join(repository, "test/jobclients", name)
 }
 
 func must(t testing.TB, err error) {

@@ -1,11 +1,12 @@
-"""Lets a worker end when its input does, so that none outlives a test that is killed."""
+"""Lets a worker end when its input does, if FOLLOW_INPUT says so, so that none outlives a test that is killed."""
 import os
 import signal
 import threading
 
 
 def follow():
-    threading.Thread(target=_wait, daemon=True).start()
+    if "FOLLOW_INPUT" in os.environ:
+        threading.Thread(target=_wait, daemon=True).start()
 
 
 def _wait():

@@ -2,25 +2,29 @@ package jobclients
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 )
 
-// Python is a job system of Python. Its programs are in a directory of its name beside this file.
-type Python string
+// RQ is RQ, of which hack/prerequisites.sh installs the system's version. The programs of the job systems of
+// Python are console.py and worker.py in the directory of their name.
+func RQ(t testing.TB) System { return python(t, "rq") }
 
-// Job systems of Python. hack/prerequisites.sh installs them.
-const (
-	RQ     Python = "rq"
-	Celery Python = "celery"
-)
+// Celery is Celery, likewise.
+func Celery(t testing.TB) System { return python(t, "celery") }
 
-// python is a Python that has both: the first of PATH, or the system's.
-var python = sync.OnceValues(func() (string, error) {
+// List is a list whose jobs are moved to another one while they run. Its name ends in :processing.
+func List(t testing.TB) System { return python(t, "plain", "list") }
+
+// SortedSet is a sorted set of jobs by the time when they are due.
+func SortedSet(t testing.TB) System { return python(t, "plain", "sorted_set") }
+
+// Stream is a stream that a group named workers reads.
+func Stream(t testing.TB) System { return python(t, "plain", "stream") }
+
+// interpreter is a Python that has what they need: the first of PATH, or the system's.
+var interpreter = sync.OnceValues(func() (string, error) {
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(name, "-c", "import rq, celery, redis").Run() == nil {
 			return name, nil
@@ -29,29 +33,12 @@ var python = sync.OnceValues(func() (string, error) {
 	return "", fmt.Errorf("jobclients: no Python has rq, celery and redis: run `make prerequisites`")
 })
 
-// Console starts a console: see console.py. The environment is added to the test's own.
-func (p Python) Console(t testing.TB, url string, env ...string) *Console {
+func python(t testing.TB, directory string, args ...string) System {
 	t.Helper()
-	return startConsole(t, p.command(t, url, env, "console.py"))
-}
-
-// Worker starts a worker: see worker.py. Its processes are killed together.
-func (p Python) Worker(t testing.TB, url string, env []string, queues ...string) *Worker {
-	t.Helper()
-	worker := startWorker(t, p.command(t, url, env, append([]string{"worker.py"}, queues...)...))
-	t.Cleanup(worker.killGroup)
-	return worker
-}
-
-func (p Python) command(t testing.TB, url string, env []string, args ...string) *exec.Cmd {
-	t.Helper()
-	name, err := python()
+	name, err := interpreter()
 	must(t, err)
-	repository, err := root()
-	must(t, err)
-	command := exec.Command(name, args...)
-	command.Dir = filepath.Join(repository, "test/jobclients", string(p))
-	command.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "REDIS_URL="+url), env...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return command
+	script := func(file string) []string {
+		return append([]string{name, "-B", program(t, directory+"/"+file)}, args...) // without a cache of bytecode
+	}
+	return System{console: script("console.py"), worker: script("worker.py")}
 }

@@ -1,10 +1,8 @@
 package stack
 
 import (
-	"bufio"
 	"context"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,13 +19,13 @@ var app embed.FS
 type Sidekiq struct {
 	Dir      string
 	RedisURL string
-	// LogFile is where the jobs write what becomes of them.
-	LogFile string
+	// Log is where the jobs write what becomes of them.
+	Log JobLog
 }
 
 // NewSidekiq writes the application into a directory.
 func NewSidekiq(dir, redisURL string) (*Sidekiq, error) {
-	s := &Sidekiq{Dir: dir, RedisURL: redisURL, LogFile: filepath.Join(dir, "jobs.log")}
+	s := &Sidekiq{Dir: dir, RedisURL: redisURL, Log: JobLog(filepath.Join(dir, "jobs.log"))}
 	for _, name := range []string{"jobs.rb", "enqueue.rb"} {
 		source, err := app.ReadFile("app/" + name)
 		if err != nil {
@@ -51,7 +49,7 @@ func (s *Sidekiq) Command(concurrency int, queues ...string) []string {
 
 // ConfigVars are the app's settings, as Heroku gives them to its dynos.
 func (s *Sidekiq) ConfigVars() map[string]string {
-	return map[string]string{"REDIS_URL": s.RedisURL, "JOB_LOG": s.LogFile}
+	return map[string]string{"REDIS_URL": s.RedisURL, "JOB_LOG": string(s.Log)}
 }
 
 // Enqueue puts count jobs that sleep for a duration into a queue, at once or due in a while, and
@@ -71,7 +69,7 @@ func (s *Sidekiq) EnqueueFailing(ctx context.Context, queue string) ([]string, e
 
 func (s *Sidekiq) run(ctx context.Context, args ...string) ([]string, error) {
 	command := exec.CommandContext(ctx, "ruby", append([]string{filepath.Join(s.Dir, "enqueue.rb")}, args...)...)
-	command.Env = append(os.Environ(), "REDIS_URL="+s.RedisURL, "JOB_LOG="+s.LogFile)
+	command.Env = append(os.Environ(), "REDIS_URL="+s.RedisURL, "JOB_LOG="+string(s.Log))
 	var complaints strings.Builder
 	command.Stderr = &complaints
 	output, err := command.Output()
@@ -82,39 +80,3 @@ func (s *Sidekiq) run(ctx context.Context, args ...string) ([]string, error) {
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
-
-// JobEvent is a line of the job log.
-type JobEvent struct {
-	At      float64 `json:"at"` // seconds since 1970
-	Event   string  `json:"event"`
-	Job     string  `json:"job"`
-	Class   string  `json:"class"`
-	Queue   string  `json:"queue"`
-	Attempt int     `json:"attempt"`
-	Dyno    string  `json:"dyno"`
-	PID     int     `json:"pid"`
-}
-
-// Time is when it happened.
-func (e JobEvent) Time() time.Time { return time.UnixMicro(int64(e.At * 1e6)) }
-
-// Log reads the job log.
-func (s *Sidekiq) Log() ([]JobEvent, error) {
-	file, err := os.Open(s.LogFile)
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	var events []JobEvent
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var event JobEvent
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			return nil, fmt.Errorf("the job log: %w", err)
-		}
-		events = append(events, event)
-	}
-	return events, nil
-}

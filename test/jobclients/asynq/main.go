@@ -1,13 +1,15 @@
-// Command asynq is a client and a server of Asynq for tests. Arguments: console or worker, the Redis URL,
-// the queue's name.
+// Command asynq is a client and a server of Asynq for tests. Arguments: console or worker, and the queue's
+// name. REDIS_URL tells where Redis is.
 //
 // The console takes commands on its standard input, one a line, and answers each with a line of JSON:
 //
-//	add DELAY_SECONDS KIND    a task: hold lasts until SIGUSR2, fail fails, any other is done at once
-//	group NAME                a task to be aggregated
-//	pause, resume, info       info is what the Inspector says of the queue
+//	add DELAY_SECONDS KIND     a task: hold lasts until SIGUSR2, fail fails, any other is done at once; its id
+//	add DELAY_SECONDS sleep S  a task that takes so many seconds
+//	group NAME                 a task to be aggregated
+//	pause, resume, info        info is what the Inspector says of the queue
 //
-// The worker works on two tasks at a time. SIGTERM ends it.
+// The worker works on two tasks at a time, and writes what becomes of them to the file named by JOB_LOG, as
+// test/stack.JobLog has it. SIGTERM ends it.
 package main
 
 import (
@@ -29,8 +31,8 @@ import (
 )
 
 func main() {
-	role, url, queue := os.Args[1], os.Args[2], os.Args[3]
-	redis, err := asynq.ParseRedisURI(url)
+	role, queue := os.Args[1], os.Args[2]
+	redis, err := asynq.ParseRedisURI(os.Getenv("REDIS_URL"))
 	if err == nil && role == "console" {
 		err = console(redis, queue)
 	} else if err == nil {
@@ -63,8 +65,12 @@ func run(client *asynq.Client, inspector *asynq.Inspector, queue string, words [
 		if err != nil {
 			return nil, err
 		}
-		return client.Enqueue(asynq.NewTask(words[2], nil), asynq.Queue(queue), asynq.MaxRetry(5),
-			asynq.ProcessIn(time.Duration(delay)*time.Second))
+		task := asynq.NewTask(words[2], []byte(strings.Join(words[3:], " ")))
+		info, err := client.Enqueue(task, asynq.Queue(queue), asynq.MaxRetry(5), asynq.ProcessIn(time.Duration(delay)*time.Second))
+		if err != nil {
+			return nil, err
+		}
+		return info.ID, nil
 	case "group":
 		return client.Enqueue(asynq.NewTask("plain", nil), asynq.Queue(queue), asynq.Group(words[1]))
 	case "pause":
@@ -92,14 +98,16 @@ func work(redis asynq.RedisConnOpt, queue string) error {
 		DelayedTaskCheckInterval: 100 * time.Millisecond,
 		RetryDelayFunc:           retryDelay,
 	})
-	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
+	err := server.Start(logged(func(ctx context.Context, task *asynq.Task) error {
 		switch task.Type() {
 		case "hold":
-			select {
-			case <-hold:
-			case <-ctx.Done():
-				return ctx.Err()
+			return await(ctx, hold)
+		case "sleep":
+			seconds, err := strconv.ParseFloat(string(task.Payload()), 64)
+			if err != nil {
+				return err
 			}
+			return await(ctx, time.After(time.Duration(seconds*float64(time.Second))))
 		case "fail":
 			return errors.New("this task fails")
 		}
@@ -108,16 +116,27 @@ func work(redis asynq.RedisConnOpt, queue string) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1) // whoever started it is gone
-	}()
+	if os.Getenv("FOLLOW_INPUT") != "" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(1) // whoever started it is gone
+		}()
+	}
 	fmt.Println(`"ready"`)
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	<-ended
 	server.Shutdown()
 	return nil
+}
+
+func await[T any](ctx context.Context, done <-chan T) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // retryDelay has a task that failed wait an hour, and one whose server died be tried again at once.

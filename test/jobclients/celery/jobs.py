@@ -1,8 +1,11 @@
 """The tasks of the tests of Celery."""
 import os
-import time
+import sys
 
 from celery import Celery
+
+sys.path.append(sys.path[0] + "/..")
+import joblog
 
 app = Celery("jobs", broker=os.environ["REDIS_URL"])
 app.conf.worker_prefetch_multiplier = 1
@@ -12,11 +15,11 @@ app.conf.broker_transport_options = {
 }
 
 
-@app.task
-def early(seconds):
-    time.sleep(seconds)
+@app.task(bind=True)
+def early(self, seconds):
+    joblog.work(self.request.id, seconds)
 
 
-@app.task(acks_late=True)
-def late(seconds):
-    time.sleep(seconds)
+@app.task(bind=True, acks_late=True)
+def late(self, seconds):
+    joblog.work(self.request.id, seconds)

@@ -6,7 +6,6 @@ from celery.signals import worker_ready
 
 from jobs import app
 
-sys.path.append(os.path.dirname(os.getcwd()))
 import parent
 
 
@@ -16,4 +15,5 @@ def ready(**_):
 
 
 parent.follow()
+os.environ["WORKER_PID"] = str(os.getpid())
 app.worker_main(["worker", "-c", "2", "-l", "ERROR", "-Q", ",".join(sys.argv[1:])])

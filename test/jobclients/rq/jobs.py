@@ -2,14 +2,19 @@
 import ctypes
 import os
 import signal
-import time
+import sys
+
+from rq import get_current_job
+
+sys.path.append(sys.path[0] + "/..")
+import joblog
 
 PR_SET_PDEATHSIG = 1  # of Linux
 
 
 def long(seconds):
     _end_with_worker()
-    time.sleep(seconds)
+    joblog.work(get_current_job().id, seconds)
 
 
 def fail():

@@ -5,7 +5,7 @@ import sys
 import redis
 from rq import Queue, Worker
 
-sys.path.append(os.path.dirname(os.getcwd()))
+sys.path.append(sys.path[0] + "/..")
 import parent
 
 parent.follow()
