@@ -94,7 +94,7 @@ test-envtest: prerequisites ## Tests of the API and the controller, against a re
 	$(WITH_ASSETS) go test ./api/... ./controllers/... ./test/races/...
 
 .PHONY: test-e2e
-test-e2e: build prerequisites ## End-to-end tests: real control plane, Redis and Sidekiq; a simulated Heroku.
+test-e2e: build prerequisites ## End-to-end tests: real control plane, Redis and job systems; a simulated Heroku.
 	$(WITH_ASSETS) go tool ginkgo -p --procs=$(E2E_PROCS) --timeout=20m --no-color ./test/e2e
 
 .PHONY: generate

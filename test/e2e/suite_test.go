@@ -1,6 +1,6 @@
 // Package e2e drives the operator's binary end to end: a real control plane, a real Redis, real
-// Sidekiq processes as the dynos of a simulated Heroku. Each spec ends by comparing what the jobs
-// wrote with what the simulator recorded.
+// workers of Sidekiq and other job systems as the dynos of a simulated Heroku. Each spec ends by
+// comparing what the jobs wrote with what the simulator recorded.
 package e2e
 
 import (

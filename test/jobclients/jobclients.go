@@ -38,7 +38,7 @@ func (s System) Console(t testing.TB, url, queue string, env ...string) *Console
 // Worker starts a worker of the queues, and returns when it is ready. It ends with the test.
 func (s System) Worker(t testing.TB, url string, env []string, queues ...string) *Worker {
 	t.Helper()
-	process := command(s.WorkerCommand(queues...), url, append(env, "FOLLOW_INPUT=1"))
+	process := command(s.WorkerCommand(queues...), url, append(slices.Clone(env), "FOLLOW_INPUT=1"))
 	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	_, output := start(t, process)
 	worker := &Worker{t: t, process: process}
