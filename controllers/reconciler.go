@@ -57,6 +57,7 @@ type Reconciler struct {
 	memories *memories
 	wakeups  *wakeups
 	prices   *prices
+	turns    *turns
 }
 
 // +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers,verbs=get;list;watch;update;patch
@@ -98,6 +99,7 @@ func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 		wakeups:  &wakeups{},
 		accounts: newAccounts(options),
 		prices:   &prices{},
+		turns:    newTurns(options.Workers),
 	}
 	if r.clock == nil {
 		r.clock = clock.RealClock{}

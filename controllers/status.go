@@ -36,6 +36,11 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 		s.memory.unwritten = nil
 		return ctrl.Result{RequeueAfter: r.next(s)}, nil
 	}
+	wait, ok := r.turns.begin(s.now)
+	if !ok {
+		return s.reportLater(min(wait, r.next(s))), nil
+	}
+	defer r.turns.end()
 	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

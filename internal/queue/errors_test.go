@@ -102,7 +102,6 @@ func TestConnections(t *testing.T) {
 	checkAll(t, map[string]failing{
 		"nobody there":         {url: "redis://:" + canary + "@" + unused, kind: Unreachable, says: "connection refused"},
 		"unknown host":         {url: "redis://:" + canary + "@redis.invalid", kind: Unreachable, says: "resolved"},
-		"too many others":      {url: full.URL(), kind: Full, says: "maxclients"},
 		"too many others, TLS": {url: fullTLS.URL(), settings: Settings{Verification: VerifyNone}, kind: Full, says: "maxclients"},
 	})
 }
