@@ -22,6 +22,8 @@ const (
 	signalPatience = 30 * time.Second
 	// leavingPatience is how long a deletion waits for workers of a drain that are not free.
 	leavingPatience = 20 * time.Second
+	// signalRest is how long Redis is not asked again to tell workers after it refused that.
+	signalRest = 5 * time.Minute
 )
 
 // draining says whether workers may have been told to take no more jobs, and were not stopped since.
@@ -112,11 +114,15 @@ func (s *scope) mustDrain() bool {
 // beginDrain tells the workers to take no more jobs. That a drain began is written down before, so
 // that whoever comes after a crash ends it.
 func (r *Reconciler) beginDrain(ctx context.Context, s *scope) {
-	if why := s.mayDrain(); why != "" {
+	m, why := s.memory, s.mayDrain()
+	if why == "" && s.now.Before(m.signalAgainAt) {
+		why = m.signalRefusal
+	}
+	if why != "" {
 		s.refuseDrain(why)
 		return
 	}
-	s.memory.drainProblem = nil
+	m.drainProblem = nil
 	start := timestamp(s.now)
 	s.object.Status.DrainStartTime = &start
 	if err := r.persist(ctx, s); err != nil {
@@ -126,6 +132,7 @@ func (r *Reconciler) beginDrain(ctx context.Context, s *scope) {
 	}
 	if err := r.quiet(ctx, s); err != nil && err.Kind == queue.Unauthorized {
 		s.endDrain() // nothing was written
+		m.signalRefusal, m.signalAgainAt = err.Message, s.now.Add(signalRest)
 		s.refuseDrain(err.Message)
 		return
 	}

@@ -195,6 +195,19 @@ func TestDrainWithoutRights(t *testing.T) {
 	}, patience, time.Second).Should(Succeed())
 	e.Expect(e.quantity("worker")).To(Equal(2))
 	e.awaitDrainEnd()
+
+	// Redis is not asked again at each of the looks that follow.
+	looks := func() (count int) {
+		_, stats, _ := strings.Cut(e.redis.Info(e.ctx, "commandstats").Val(), "cmdstat_time:calls=")
+		_, err := fmt.Sscan(strings.Split(stats, ",")[0], &count)
+		e.Expect(err).NotTo(HaveOccurred())
+		return count
+	}
+	before := looks()
+	e.beatUntil("five more looks", func() bool { return looks() >= before+5 }, false, first, second)
+	for _, refused := range e.redis.ACLLog(e.ctx, 10).Val() {
+		e.Expect(refused.Count).To(BeNumerically("<=", 2), "once for each process: %+v", refused)
+	}
 }
 
 // TestLeaveDuringDrain has a scaler be deleted, suspended and pointed elsewhere while its workers are

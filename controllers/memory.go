@@ -93,6 +93,9 @@ type memory struct {
 	quieted map[string]time.Time
 	// drainProblem is why a drain may not begin.
 	drainProblem *problem
+	// signalRefusal is why Redis refused to tell workers; it is asked again at signalAgainAt.
+	signalRefusal string
+	signalAgainAt time.Time
 
 	// releasingSince is when the release of the old target, or of the only one, began.
 	releasingSince time.Time
@@ -130,7 +133,7 @@ func (m *memories) get(name types.NamespacedName, object *v1.QueueScaler) *memor
 	}
 	if known.generation != object.Generation {
 		known.generation, known.limit, known.retries = object.Generation, 0, retries{}
-		known.rescue = rescue{}
+		known.rescue, known.signalAgainAt = rescue{}, time.Time{}
 		known.windows, known.windowsProblem, known.drainProblem = nil, nil, nil
 	}
 	return known

@@ -62,7 +62,7 @@ func parse() settings {
 	flag.StringVar(&s.pprofAddress, "pprof-bind-address", "0", "address of /debug/pprof, for profiles of the operator itself; 0 for none")
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
-	flag.StringVar(&s.controller.WebhookAddress, "webhook-bind-address", "0", "address on which Heroku's webhooks are received, signed with $WEBHOOK_SECRET; 0 for none")
+	flag.StringVar(&s.controller.WebhookAddress, "webhook-bind-address", webhookAddress(), "address on which Heroku's webhooks are received, signed with $WEBHOOK_SECRET; 0 for none, as without that")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
 	flag.Float64Var(&s.controller.HerokuReserve, "heroku-reserve", 0.2, "share of each Heroku account's API rate limit, from 0 to 0.9, that is left for people and other programs; only starts of dynos may use it")
 	flag.DurationVar(&s.controller.DriftPeriod, "drift-period", 5*time.Minute, "least time between two reads of an app's formation in search of changes made by others; longer with many apps on an account, or with little left of its rate limit")

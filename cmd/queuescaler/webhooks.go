@@ -24,6 +24,14 @@ var errUsage = errors.New(webhooksUsage)
 // webhookSecrets are those that deliveries may be signed with: the new one first, where there are two.
 func webhookSecrets() []string { return strings.Fields(os.Getenv("WEBHOOK_SECRET")) }
 
+// webhookAddress is where deliveries are received unless a flag says otherwise.
+func webhookAddress() string {
+	if len(webhookSecrets()) == 0 {
+		return "0"
+	}
+	return ":8082"
+}
+
 // manageWebhooks has Heroku tell the operator of what happens to an app.
 func manageWebhooks(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("webhooks", flag.ContinueOnError)

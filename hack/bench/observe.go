@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,27 @@ var observed = []observation{
 		p.LPush(ctx, key+"active", "2")
 		p.ZAdd(ctx, key+"lease", inAnHour("2"))
 		p.ZAdd(ctx, key+"scheduled", inAnHour("3"))
+	}},
+	{queue.Spec{System: queue.RQ}, func(ctx context.Context, p pipeline, queue string) {
+		p.RPush(ctx, "rq:queue:"+queue, "1")
+		p.HSet(ctx, "rq:job:1", "enqueued_at", "2026-01-01T00:00:00.000000Z")
+		p.ZAdd(ctx, "rq:wip:"+queue, inAnHour("2"))
+		p.ZAdd(ctx, "rq:scheduled:"+queue, inAnHour("3"))
+	}},
+	{queue.Spec{System: queue.Celery}, func(ctx context.Context, p pipeline, queue string) {
+		later := `{"headers":{"eta":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"}}`
+		p.LPush(ctx, queue, later, `{"headers":{}}`)
+		p.HSet(ctx, "unacked", queue, `[{"headers":{}},"","`+queue+`"]`)
+		p.ZAdd(ctx, "unacked_index", inAnHour(queue))
+	}},
+	{queue.Spec{System: queue.Resque}, func(ctx context.Context, p pipeline, queue string) {
+		worker, due := "dyno:4:"+queue, inAnHour("")
+		at := strconv.FormatFloat(due.Score, 'f', 0, 64)
+		p.RPush(ctx, "resque:queue:"+queue, `{"class":"Job","args":[]}`)
+		p.SAdd(ctx, "resque:workers", worker)
+		p.Set(ctx, "resque:worker:"+worker, "{}", 0)
+		p.ZAdd(ctx, "resque:delayed_queue_schedule", redis.Z{Score: due.Score, Member: at})
+		p.RPush(ctx, "resque:delayed:"+at, `{"queue":"`+queue+`"}`)
 	}},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,6 +85,16 @@ func (a *app) scale(ctx context.Context, processType string, queues []string, ch
 		change(scaler)
 	}
 	Expect(w.cluster.Create(ctx, scaler)).To(Succeed())
+}
+
+// addWebhook has Heroku tell the operator of what happens to the app.
+func (a *app) addWebhook(ctx context.Context) {
+	GinkgoHelper()
+	command := exec.CommandContext(ctx, binary, "webhooks", "add", "--heroku-url", w.heroku.URL(), //nolint:gosec // our own
+		"--app", a.name, "--url", "http://"+w.webhooks+"/heroku")
+	command.Env = append(os.Environ(), "HEROKU_API_KEY="+token, "WEBHOOK_SECRET="+webhookSecret)
+	output, err := command.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(output))
 }
 
 // awaitQuantity waits until the formation has a quantity, without asking Heroku for it.
@@ -210,4 +221,5 @@ func expectNoSecretIn(file string) {
 	content, err := os.ReadFile(file)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(string(content)).NotTo(ContainSubstring(token), "the Heroku token is in the operator's log")
+	Expect(string(content)).NotTo(ContainSubstring(webhookSecret), "the webhooks' secret is in the operator's log")
 }

@@ -136,6 +136,7 @@ var _ = Describe("the main job", func() {
 
 	It("leaves a person's larger quantity until idle, and repairs a smaller one", func(ctx SpecContext) {
 		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}})
+		a.addWebhook(ctx)
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 4, 60*time.Second, 0)
 		a.awaitQuantity(ctx, "worker", 2)

@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	token    = "HRKU-e2e-canary"
-	wakeLead = 15 * time.Second
-	patience = 90 * time.Second // for anything that should happen, on a busy machine
+	token         = "HRKU-e2e-canary"
+	webhookSecret = "e2e-webhook-canary"
+	wakeLead      = 15 * time.Second
+	patience      = 90 * time.Second // for anything that should happen, on a busy machine
 )
 
 // world is what one Ginkgo process has: a namespace of the shared control plane, and its own Redis,
@@ -43,7 +44,9 @@ type world struct {
 	heroku             *simulator.Server
 	operator           *stack.Operator
 	log                string
-	databases          int
+	// webhooks is where the leader hears Heroku's webhooks.
+	webhooks  string
+	databases int
 }
 
 var w world
@@ -74,6 +77,8 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	Expect(w.heroku.Start("")).To(Succeed())
 	w.heroku.AddToken(simulator.Token{Secret: token, Name: "operator", Account: "ops@example.com", Scopes: []string{"write"}})
 	w.log = filepath.Join(filepath.Dir(w.kubeconfig), w.namespace+".log")
+	w.webhooks, err = stack.FreeAddress()
+	Expect(err).NotTo(HaveOccurred())
 	w.operator = w.startOperator(ctx)
 }, NodeTimeout(3*time.Minute))
 
@@ -115,20 +120,24 @@ func (w *world) createSecret(ctx context.Context, name, key, value string) {
 	Expect(w.cluster.Create(ctx, secret)).To(Succeed())
 }
 
+var binary = filepath.Join("..", "..", "bin", "queuescaler")
+
 // startOperator starts a replica that looks after this process's namespace.
 func (w *world) startOperator(ctx context.Context) *stack.Operator {
 	log, err := os.OpenFile(w.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	Expect(err).NotTo(HaveOccurred())
 	operator, err := stack.StartOperator(ctx, stack.OperatorOptions{
-		Binary:     filepath.Join("..", "..", "bin", "queuescaler"),
+		Binary:     binary,
 		Kubeconfig: w.operatorKubeconfig,
 		HerokuURL:  w.heroku.URL(),
 		Output:     log,
 		Args: []string{
 			"--namespaces=" + w.namespace,
 			"--leader-election-namespace=" + w.namespace,
-			"--drift-period=10s",
+			"--webhook-bind-address=" + w.webhooks,
+			"--drift-period=1h", // what others change, only webhooks tell
 		},
+		Env: []string{"WEBHOOK_SECRET=" + webhookSecret},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	return operator

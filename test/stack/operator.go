@@ -28,6 +28,7 @@ type OperatorOptions struct {
 	Kubeconfig string
 	HerokuURL  string
 	Args       []string
+	Env        []string // beside this process's own
 	Output     io.Writer
 }
 
@@ -65,7 +66,7 @@ func startOperator(ctx context.Context, o OperatorOptions) (*Operator, error) {
 		command:    exec.Command(o.Binary, args...),
 		exited:     make(chan struct{}),
 	}
-	operator.command.Env = append(os.Environ(), "KUBECONFIG="+o.Kubeconfig)
+	operator.command.Env = append(append(os.Environ(), "KUBECONFIG="+o.Kubeconfig), o.Env...)
 	operator.command.Stdout, operator.command.Stderr = o.Output, o.Output
 	// A group of its own: Ctrl-C is for whoever started it, who then stops it in order.
 	operator.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
