@@ -77,8 +77,7 @@ build: ## Build the operator: bin/queuescaler.
 	go build -ldflags="-s -w" -o $(BIN)/queuescaler ./cmd/queuescaler
 
 .PHONY: test
-test: test-unit ## Set up what tests need, and run all of them.
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-envtest test-e2e # both mostly wait
+test: test-unit test-envtest test-e2e ## Set up what tests need, and run all of them.
 
 .PHONY: test-unit
 test-unit: prerequisites ## Unit and property tests, with the race detector.

@@ -129,7 +129,7 @@ func startManager(watched cache.Options, changes ...func(*Options)) (stop func()
 	if err != nil {
 		return nil, err
 	}
-	options := Options{HerokuURL: w.heroku.URL(), HerokuReserve: 0.2, DriftPeriod: driftPeriod, Workers: 20}
+	options := Options{HerokuURL: w.heroku.URL(), HerokuReserve: 0.2, DriftPeriod: driftPeriod, Workers: 64}
 	for _, change := range changes {
 		change(&options)
 	}

@@ -30,7 +30,6 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	s.writeStatus()
 	s.reckon()
 	s.writeConditions()
-	r.tellTransitions(s)
 	s.measure()
 	if !s.worthWriting() {
 		s.memory.unwritten = nil
@@ -41,6 +40,7 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 		return s.reportLater(min(wait, r.next(s))), nil
 	}
 	defer r.turns.end()
+	r.tellTransitions(s)
 	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -285,7 +285,8 @@ func TestQueueErrors(t *testing.T) {
 		class        class
 	}{
 		queue.Unreachable:  {v1.ReasonRedisUnreachable, "", transient},
-		queue.Unauthorized: {v1.ReasonRedisUnauthorized, "spec.redis.urlFrom", settled},
+		queue.Full:         {v1.ReasonRedisUnreachable, "", transient},
+		queue.Unauthorized: {v1.ReasonRedisUnauthorized, "", settled},
 		queue.URLInvalid:   {v1.ReasonRedisURLInvalid, "spec.redis.urlFrom", settled},
 		queue.TLSFailed:    {v1.ReasonRedisTLSFailed, "", settled},
 		queue.WrongType:    {v1.ReasonRedisKeyWrongType, "", settled},
