@@ -28,7 +28,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%w: %s", errExited, s.Log())
 		default:
 		}
-		if err == nil {
+		if err == nil && s.listens() {
 			return nil
 		}
 		select {
@@ -38,6 +38,13 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("redisserver: the server does not answer: %w", err)
 		}
 	}
+}
+
+// listens says whether the server has logged, since it was started last, that it listens. What answers
+// at its port may be another server that took it first, in the moment before this one finds out.
+func (s *Server) listens() bool {
+	log := s.Log()[s.logged:]
+	return strings.Contains(log, "Ready to accept connections") || strings.Contains(log, "Sentinel ID is")
 }
 
 // ping succeeds when the server answers PING, be it that it asks for a password.

@@ -57,6 +57,7 @@ type Server struct {
 	authority *authority
 
 	process *process
+	logged  int // bytes that it had logged when it was started last
 }
 
 // process is one run of the server.
@@ -211,6 +212,7 @@ func (s *Server) run(ctx context.Context) error {
 	command := exec.CommandContext(ctx, s.binary, s.arguments()...)
 	// A group of its own: Ctrl-C is for whoever started it, who then stops it in order.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.logged = len(s.Log())
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("redisserver: %w", err)
 	}

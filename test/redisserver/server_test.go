@@ -93,3 +93,16 @@ func TestEndsWithItsContext(t *testing.T) {
 	cancel()
 	<-server.process.exited
 }
+
+// TestPortOfAnother has a server start at a port that another has, and that answers there.
+func TestPortOfAnother(t *testing.T) {
+	first := StartT(t, Options{})
+	second := StartT(t, Options{})
+	if err := second.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	second.port = first.port
+	if err := second.run(t.Context()); !errors.Is(err, errExited) {
+		t.Errorf("started: %v", err)
+	}
+}
