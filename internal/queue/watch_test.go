@@ -76,8 +76,8 @@ func TestPushMakesRead(t *testing.T) {
 				}
 				continue
 			}
-			if fake.count() != reads+1 || !slices.Equal(fake.asked[reads], want) {
-				t.Errorf("%s: %d reads, of %v", key, fake.count()-reads, fake.asked[reads:])
+			if fake.count() != reads+1 || !slices.Equal(fake.asksFrom(reads)[0], want) {
+				t.Errorf("%s: %d reads, of %v", key, fake.count()-reads, fake.asksFrom(reads))
 			}
 		}
 	})
@@ -87,17 +87,17 @@ func TestPushMakesRead(t *testing.T) {
 func TestArmThenObserve(t *testing.T) {
 	watchTest(t, func(t *testing.T, hub *Hub, fake *fakeRedis) {
 		for range 3 {
-			reads, listens := fake.count(), fake.listens
+			reads, listens := fake.count(), fake.connections()
 			fake.tearDown(errSpent)
-			if fake.listens != listens+1 || fake.count() != reads+1 || !slices.Equal(fake.asked[reads], []string{"a", "b"}) {
-				t.Fatalf("%d connections, reads of %v", fake.listens-listens, fake.asked[reads:])
+			if fake.connections() != listens+1 || fake.count() != reads+1 || !slices.Equal(fake.asksFrom(reads)[0], []string{"a", "b"}) {
+				t.Fatalf("%d connections, reads of %v", fake.connections()-listens, fake.asksFrom(reads))
 			}
 		}
 		reads := fake.count()
 		fake.to.pushed(nil) // FLUSHALL
 		synctest.Wait()
-		if fake.count() != reads+1 || !slices.Equal(fake.asked[reads], []string{"a", "b"}) {
-			t.Errorf("after a flush: %v", fake.asked[reads:])
+		if fake.count() != reads+1 || !slices.Equal(fake.asksFrom(reads)[0], []string{"a", "b"}) {
+			t.Errorf("after a flush: %v", fake.asksFrom(reads))
 		}
 	})
 }
@@ -105,17 +105,17 @@ func TestArmThenObserve(t *testing.T) {
 // TestWatchFollowsOwners has new owners be covered, and none be listened for when all are gone.
 func TestWatchFollowsOwners(t *testing.T) {
 	watchTest(t, func(t *testing.T, hub *Hub, fake *fakeRedis) {
-		if want := []string{"queue:a", "queue:b", "retry", "schedule"}; !slices.Equal(fake.prefixes, want) {
-			t.Errorf("prefixes %v", fake.prefixes)
+		if want := []string{"queue:a", "queue:b", "retry", "schedule"}; !slices.Equal(fake.listensTo(), want) {
+			t.Errorf("prefixes %v", fake.listensTo())
 		}
-		listens := fake.listens
+		listens := fake.connections()
 		for i := range 100 {
 			watchQueue(t, hub, fmt.Sprint("c", i), func(bool) {})
 			pass(10 * time.Millisecond)
 		}
 		pass(2 * rearmPeriod)
-		if fake.listens-listens > 3 || len(fake.prefixes) > maxPrefixes || !covers(fake.prefixes, []string{"queue:c99", "queue:a"}) {
-			t.Errorf("%d connections, prefixes %v", fake.listens-listens, fake.prefixes)
+		if fake.connections()-listens > 3 || len(fake.listensTo()) > maxPrefixes || !covers(fake.listensTo(), []string{"queue:c99", "queue:a"}) {
+			t.Errorf("%d connections, prefixes %v", fake.connections()-listens, fake.listensTo())
 		}
 		for i := range 100 {
 			hub.Forget(fmt.Sprint("c", i))
@@ -165,18 +165,18 @@ func TestFloodIsMuted(t *testing.T) {
 		for range flood - 1 {
 			fake.push("queue:a")
 		}
-		if fake.count() != reads || !covers(fake.prefixes, []string{"queue:a"}) {
+		if fake.count() != reads || !covers(fake.listensTo(), []string{"queue:a"}) {
 			t.Errorf("%d reads for an active queue", fake.count()-reads)
 		}
 		fake.push("queue:a")
 		pass(2 * rearmPeriod)
-		if covers(fake.prefixes, []string{"queue:a"}) || !covers(fake.prefixes, []string{"queue:b", "schedule"}) {
-			t.Errorf("prefixes %v", fake.prefixes)
+		if covers(fake.listensTo(), []string{"queue:a"}) || !covers(fake.listensTo(), []string{"queue:b", "schedule"}) {
+			t.Errorf("prefixes %v", fake.listensTo())
 		}
 		fake.set(nil)
 		pass(2*period + floodRest + 2*rearmPeriod)
-		if !covers(fake.prefixes, []string{"queue:a", "queue:b"}) || !hub.Snapshot("a").Pushed {
-			t.Errorf("prefixes %v after the flood", fake.prefixes)
+		if !covers(fake.listensTo(), []string{"queue:a", "queue:b"}) || !hub.Snapshot("a").Pushed {
+			t.Errorf("prefixes %v after the flood", fake.listensTo())
 		}
 	})
 }
@@ -225,7 +225,7 @@ func TestMissedPush(t *testing.T) {
 		var told atomic.Int32
 		watchQueue(t, hub, "c", func(bool) { told.Add(1) })
 		pass(period)
-		listens := fake.listens
+		listens := fake.connections()
 		fake.fill("a", 1)
 		if _, err := hub.Observe(t.Context(), "a"); err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestMissedPush(t *testing.T) {
 		pass(pushPatience / 2)
 		fake.push("queue:a") // late
 		pass(3 * period)
-		if fake.listens != listens || !hub.Snapshot("a").Pushed {
+		if fake.connections() != listens || !hub.Snapshot("a").Pushed {
 			t.Fatal("a late push is taken for a missing one")
 		}
 		before := told.Load()
@@ -243,8 +243,8 @@ func TestMissedPush(t *testing.T) {
 		}
 		pass(pushPatience + 2*rearmPeriod)
 		s := hub.Snapshot("c")
-		if fake.listens != listens+1 || s.Pushed || s.NotPushed == "" || told.Load() != before+1 {
-			t.Errorf("%d connections, %+v, told %d", fake.listens-listens, s, told.Load()-before)
+		if fake.connections() != listens+1 || s.Pushed || s.NotPushed == "" || told.Load() != before+1 {
+			t.Errorf("%d connections, %+v, told %d", fake.connections()-listens, s, told.Load()-before)
 		}
 		reads := fake.count()
 		pass(time.Minute)
@@ -269,8 +269,8 @@ func TestRefusedWatch(t *testing.T) {
 		fake.refuses = refusal{errors.New("NOPERM")}
 		watchQueue(t, hub, "a", func(bool) {})
 		pass(time.Minute)
-		if s := hub.Snapshot("a"); fake.listens != 1 || s.Pushed || !strings.Contains(s.NotPushed, "CLIENT TRACKING") {
-			t.Errorf("%d connections, %+v", fake.listens, s)
+		if s := hub.Snapshot("a"); fake.connections() != 1 || s.Pushed || !strings.Contains(s.NotPushed, "CLIENT TRACKING") {
+			t.Errorf("%d connections, %+v", fake.connections(), s)
 		}
 		if fake.count() < 4 {
 			t.Errorf("%d reads", fake.count())
@@ -279,8 +279,8 @@ func TestRefusedWatch(t *testing.T) {
 		fake.refuses, fake.arms = nil, true
 		fake.mu.Unlock()
 		pass(refusedPeriod * 11 / 10)
-		if s := hub.Snapshot("a"); fake.listens != 2 || !s.Pushed || s.NotPushed != "" {
-			t.Errorf("%d connections, %+v", fake.listens, s)
+		if s := hub.Snapshot("a"); fake.connections() != 2 || !s.Pushed || s.NotPushed != "" {
+			t.Errorf("%d connections, %+v", fake.connections(), s)
 		}
 	})
 }
@@ -291,8 +291,8 @@ func TestListenBacksOff(t *testing.T) {
 		fake.refuses = errSpent
 		watchQueue(t, hub, "a", func(bool) {})
 		pass(time.Minute)
-		if s := hub.Snapshot("a"); fake.listens < 4 || fake.listens > 12 || s.Pushed || s.NotPushed == "" {
-			t.Errorf("%d connections, %+v", fake.listens, s)
+		if s := hub.Snapshot("a"); fake.connections() < 4 || fake.connections() > 12 || s.Pushed || s.NotPushed == "" {
+			t.Errorf("%d connections, %+v", fake.connections(), s)
 		}
 		fake.mu.Lock()
 		fake.refuses, fake.arms = nil, true
