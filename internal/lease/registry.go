@@ -16,11 +16,12 @@ type Registry[K comparable, R any] struct {
 	dispose func(R)
 
 	mu     sync.Mutex
-	keys   map[string]K     // what each owner holds
-	shared map[K]*shared[R] // what is open
+	held   map[string]*shared[K, R] // what each owner holds
+	shared map[K]*shared[K, R]      // what is open
 }
 
-type shared[R any] struct {
+type shared[K comparable, R any] struct {
+	key      K // once for all owners: it may be large
 	resource R
 	owners   map[string]struct{}
 }
@@ -36,8 +37,8 @@ func NewRegistry[K comparable, R any](open func(K) (R, error), dispose func(R)) 
 	return &Registry[K, R]{
 		open:    open,
 		dispose: dispose,
-		keys:    map[string]K{},
-		shared:  map[K]*shared[R]{},
+		held:    map[string]*shared[K, R]{},
+		shared:  map[K]*shared[K, R]{},
 	}
 }
 
@@ -69,7 +70,7 @@ func (r *Registry[K, R]) Len() int {
 
 // join moves owner to key and returns, beside the key's resource, the one that
 // the move left without owners.
-func (r *Registry[K, R]) join(owner string, key K) (resource R, orphan *shared[R], err error) {
+func (r *Registry[K, R]) join(owner string, key K) (resource R, orphan *shared[K, R], err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -79,36 +80,34 @@ func (r *Registry[K, R]) join(owner string, key K) (resource R, orphan *shared[R
 			var none R
 			return none, nil, err
 		}
-		entry = &shared[R]{resource: resource, owners: map[string]struct{}{}}
+		entry = &shared[K, R]{key: key, resource: resource, owners: map[string]struct{}{}}
 		r.shared[key] = entry
 	}
-	if held, ok := r.keys[owner]; ok && held != key {
+	if held := r.held[owner]; held != nil && held != entry {
 		orphan = r.leave(owner)
 	}
 	entry.owners[owner] = struct{}{}
-	r.keys[owner] = key
+	r.held[owner] = entry
 	return entry.resource, orphan, nil
 }
 
 // leave removes owner and returns the entry that it leaves without owners, or
 // nil. The caller holds the lock.
-func (r *Registry[K, R]) leave(owner string) *shared[R] {
-	key, ok := r.keys[owner]
-	if !ok {
+func (r *Registry[K, R]) leave(owner string) *shared[K, R] {
+	entry := r.held[owner]
+	if entry == nil {
 		return nil
 	}
-	delete(r.keys, owner)
-
-	entry := r.shared[key]
+	delete(r.held, owner)
 	delete(entry.owners, owner)
 	if len(entry.owners) > 0 {
 		return nil
 	}
-	delete(r.shared, key)
+	delete(r.shared, entry.key)
 	return entry
 }
 
-func (r *Registry[K, R]) closeOrphan(orphan *shared[R]) {
+func (r *Registry[K, R]) closeOrphan(orphan *shared[K, R]) {
 	if orphan != nil {
 		r.dispose(orphan.resource)
 	}
