@@ -86,9 +86,6 @@ func (l *asynqLook) askTasks(b *batch) (step, error) {
 	return l.conclude, nil
 }
 
-// orphansNamed is how many orphans of a queue are told from others.
-const orphansNamed = 25
-
 func (l *asynqLook) conclude(*batch) (step, error) {
 	if err := firstFailure(l.active, l.expired, l.orphans); err != nil {
 		return nil, err
@@ -118,11 +115,8 @@ func (l *asynqLook) countWaiting() error {
 		}
 	}
 	for _, lowest := range l.due {
-		if err := failure(lowest); err != nil {
+		if err := l.result.addLowest(now, lowest); err != nil {
 			return err
-		}
-		for _, task := range lowest.Val() {
-			l.result.addDue(now, timeOfScore(task.Score))
 		}
 	}
 	return nil

@@ -1,6 +1,14 @@
 package queue
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// orphansNamed is how many orphans of a queue are told from others.
+const orphansNamed = 25
 
 // queues reads several queues of a job system side by side, each with a reader of its own, where no key
 // tells of more than one.
@@ -54,4 +62,13 @@ func sideBySide(steps []step) step {
 		}
 		return sideBySide(next), nil
 	}
+}
+
+// addLowest takes in when the first job of a sorted set by due time, in seconds since 1970, is due, at now,
+// both by Redis's clock.
+func (o *Observation) addLowest(now time.Time, lowest *redis.ZSliceCmd) error {
+	for _, job := range lowest.Val() {
+		o.addDue(now, timeOfScore(job.Score))
+	}
+	return failure(lowest)
 }

@@ -131,15 +131,10 @@ func (l *rqLook) findTimes() error {
 			l.result.addOldest(l.now, since)
 		}
 	}
-	if l.scheduled != nil {
-		if err := failure(l.scheduled); err != nil {
-			return err
-		}
-		for _, job := range l.scheduled.Val() {
-			l.result.addDue(l.now, timeOfScore(job.Score))
-		}
+	if l.scheduled == nil {
+		return nil
 	}
-	return nil
+	return l.result.addLowest(l.now, l.scheduled)
 }
 
 // queueLength is a list's length before and after a look at where its jobs go: one that is put back

@@ -183,12 +183,7 @@ func TestSentinelFailover(t *testing.T) {
 	w.armed(t)
 
 	do(t, clientOf(t, sentinels[0].URL()), cmd("sentinel", "failover", "shop"))
-	awaitInfo(t, new, "role:master")
-	awaitInfo(t, old, "master_link_status:up")
-	enqueue(t, new)
-	w.woken(t)
-	drain(t, new, w)
-	w.armed(t)
+	takeOver(t, new, old, w)
 
 	if err := second.Kill(); err != nil {
 		t.Fatal(err)

@@ -217,12 +217,7 @@ func TestFailover(t *testing.T) {
 	awaitInfo(t, new, "master_link_status:up")
 	awaitInfo(t, old, "state=online")
 	do(t, old, cmd("failover"))
-	awaitInfo(t, new, "role:master")
-	awaitInfo(t, old, "master_link_status:up")
-	enqueue(t, new)
-	w.woken(t)
-	drain(t, new, w)
-	w.armed(t)
+	takeOver(t, new, old, w)
 
 	if err := second.Kill(); err != nil {
 		t.Fatal(err)
@@ -284,6 +279,17 @@ func TestNoMoreClients(t *testing.T) {
 	w.woken(t)
 	do(t, client, cmd("config", "set", "maxclients", "3"), cmd("del", "queue:default"))
 	w.await(t, "pushed", func(s Snapshot) bool { return s.Pushed })
+}
+
+// takeOver waits until a server has become the other's primary, and has a job there be heard of and taken.
+func takeOver(t *testing.T, new, old *redis.Client, w *watching) {
+	t.Helper()
+	awaitInfo(t, new, "role:master")
+	awaitInfo(t, old, "master_link_status:up")
+	enqueue(t, new)
+	w.woken(t)
+	drain(t, new, w)
+	w.armed(t)
 }
 
 func awaitInfo(t *testing.T, client *redis.Client, line string) {
