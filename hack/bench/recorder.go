@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,39 +49,53 @@ func (r *recorder) expect(processType string) <-chan time.Time {
 // arrived is the simulator's hook. It takes the time before all else.
 func (r *recorder) arrived(request *http.Request) {
 	now := time.Now()
-	quantity := -1
+	var asked []change
 	if request.Method == http.MethodPatch {
-		quantity = quantityIn(request)
+		asked = changesIn(request)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests++
-	processType := path.Base(request.URL.Path)
-	switch {
-	case quantity < 0:
+	if len(asked) == 0 {
 		r.gets++
-	case quantity == 0:
-		r.stopped[processType] = now
-	default:
-		if r.started[processType].IsZero() {
-			r.started[processType] = now
-		}
-		if arrival, ok := r.expected[processType]; ok {
-			delete(r.expected, processType)
-			arrival <- now
-		}
+	}
+	for _, change := range asked {
+		r.note(change, now)
 	}
 }
 
-// quantityIn reads the body, and puts it back.
-func quantityIn(request *http.Request) int {
+func (r *recorder) note(change change, now time.Time) {
+	if *change.Quantity == 0 {
+		r.stopped[change.Type] = now
+		return
+	}
+	if r.started[change.Type].IsZero() {
+		r.started[change.Type] = now
+	}
+	if arrival, ok := r.expected[change.Type]; ok {
+		delete(r.expected, change.Type)
+		arrival <- now
+	}
+}
+
+// change is what a PATCH asks for.
+type change struct {
+	Type     string
+	Quantity *int
+}
+
+// changesIn reads the body, which is for one process type or several, and puts it back.
+func changesIn(request *http.Request) []change {
 	body, _ := io.ReadAll(request.Body) // what is cut short does not parse
 	request.Body = io.NopCloser(bytes.NewReader(body))
-	var asked struct{ Quantity *int }
-	if json.Unmarshal(body, &asked) != nil || asked.Quantity == nil {
-		return -1
+	asked := struct {
+		change
+		Updates []change
+	}{change: change{Type: path.Base(request.URL.Path)}}
+	if json.Unmarshal(body, &asked) != nil {
+		return nil
 	}
-	return *asked.Quantity
+	return slices.DeleteFunc(append(asked.Updates, asked.change), func(c change) bool { return c.Quantity == nil })
 }
 
 // answered is the simulator's hook.

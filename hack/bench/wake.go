@@ -21,9 +21,10 @@ const (
 
 func planWake(set settings) plan { return plan{servers: 1, scalers: numbered(set.count(1000), 1)} }
 
-// measureWake wakes the operator and the floor in turns.
+// measureWake wakes the operator and the floor in turns, so that both meet the same machine: it is busy
+// with the stops and the statuses that follow the operator's wakes.
 func measureWake(ctx context.Context, w *world, out *report) (err error) {
-	wakes, block := w.settings.count(2000), w.settings.count(100)
+	wakes := w.settings.count(2000)
 	if _, err := w.startReady(ctx, len(w.plan.scalers)); err != nil {
 		return err
 	}
@@ -41,20 +42,20 @@ func measureWake(ctx context.Context, w *world, out *report) (err error) {
 			return err
 		}
 		ofOperator = append(ofOperator, took)
-		if progress.at(n + 1); (n+1)%block != 0 && n+1 != wakes {
-			continue
+		if took, err = w.wakeFloor(ctx, bare); err != nil {
+			return err
 		}
-		for len(ofFloor) <= n {
-			bare.armed.Store(true)
-			took, err := w.wake(ctx, w.servers[0], floorName, floorName)
-			if err = errors.Join(err, bare.err()); err != nil {
-				return err
-			}
-			ofFloor = append(ofFloor, took)
-		}
+		ofFloor = append(ofFloor, took)
+		progress.at(n + 1)
 	}
-	reportWake(out, len(w.plan.scalers), block, ofOperator, ofFloor)
+	reportWake(out, len(w.plan.scalers), ofOperator, ofFloor)
 	return nil
+}
+
+func (w *world) wakeFloor(ctx context.Context, bare *floor) (time.Duration, error) {
+	bare.armed.Store(true)
+	took, err := w.wake(ctx, w.servers[0], floorName, floorName)
+	return took, errors.Join(err, bare.err())
 }
 
 // wakeSleeping waits until a scaler is asleep, which it nearly always is, and wakes it.
@@ -96,15 +97,15 @@ func (w *world) wake(ctx context.Context, on *server, key, processType string) (
 // job is what Sidekiq puts into a queue.
 const job = `{"class":"Job","args":[],"jid":"0123456789abcdef01234567","queue":"default","retry":true,"created_at":1700000000.0,"enqueued_at":1700000000.0}`
 
-func reportWake(out *report, scalers, block int, operator, floor distribution) {
+func reportWake(out *report, scalers int, operator, floor distribution) {
 	p50, p99 := ratio(operator.percentile(50), floor.percentile(50)), ratio(operator.percentile(99), floor.percentile(99))
 	row := func(name string, operator, floor time.Duration, aim string) []string {
 		return []string{name, milliseconds(operator), milliseconds(floor), figure(ratio(operator, floor)), aim}
 	}
 	out.table("Wake", fmt.Sprintf(
 		"From the LPUSH into an empty queue until Heroku has received the PATCH: %d wakes, %d QueueScalers (type List) on one Redis in turn, "+
-			"%s between two wakes; in blocks of %d with the floor, which is a push handler that sends the same PATCH and does nothing else.",
-		len(operator), scalers, wakeRest, block),
+			"%s between two wakes; in turn with the floor, which is a push handler that sends the same PATCH and does nothing else.",
+		len(operator), scalers, wakeRest),
 		[][]string{
 			{"", "Operator", "Floor", "Ratio", "Aim"},
 			row("p50", operator.percentile(50), floor.percentile(50), aim("at most 2 times the floor", p50 <= 2)),
