@@ -133,6 +133,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	s.noteWorkerStart()
 	s.decide()
 	r.apply(ctx, s)
+	r.wakeups.served(s.name)
 	switch {
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
@@ -175,6 +176,7 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, s *scope) error {
 // forget drops all that is kept for an object that is gone.
 func (r *Reconciler) forget(name client.ObjectKey) {
 	id := name.String()
+	r.wakeups.served(name)
 	if memory := r.memories.drop(name); memory != nil && memory.hub != nil {
 		memory.hub.Forget(id)
 	}

@@ -195,6 +195,7 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error
 	if !controllerutil.ContainsFinalizer(s.object, v1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
+	r.wakeups.served(s.name)
 	for _, other := range r.claims.drop(s.name) {
 		r.wakeups.enqueue(other, false)
 	}

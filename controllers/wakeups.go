@@ -23,7 +23,7 @@ const wakePriority = 1000
 type wakeups struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-	// waking are the objects whose jobs wait, until they are reconciled.
+	// waking are the objects whose jobs wait, until their workers are called.
 	waking map[types.NamespacedName]bool
 	// news are of the objects' apps, until they are reconciled.
 	news map[types.NamespacedName]news
@@ -43,9 +43,15 @@ func (w *wakeups) begin(name types.NamespacedName) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	told := w.news[name]
-	delete(w.waking, name)
 	delete(w.news, name)
 	return told
+}
+
+// served notes that the workers for an object's jobs are called, or need not be.
+func (w *wakeups) served(name types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waking, name)
 }
 
 // tell has an object take in news of its app.
@@ -60,7 +66,7 @@ func (w *wakeups) tell(name types.NamespacedName, told news) {
 	w.enqueue(name, false)
 }
 
-// more says whether objects whose jobs wait are still to be reconciled.
+// more says whether jobs of other objects wait for workers that are not called yet.
 func (w *wakeups) more() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

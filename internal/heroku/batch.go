@@ -26,6 +26,8 @@ type Scaling struct {
 	// Alone keeps a later change of the same process type from taking this one's place, even if it
 	// comes before this one was sent.
 	Alone bool
+	// AtOnce says that no other changes of the app are about to come, which would else be waited for.
+	AtOnce bool
 }
 
 func (s Scaling) validate() error {
@@ -78,7 +80,7 @@ func (c *Client) Scale(ctx context.Context, scaling Scaling) (Formation, error) 
 		b, mine, first = a.join(scaling, deadline)
 	}
 	if first {
-		go c.sendNext(a, b)
+		go c.sendNext(a, b, !scaling.AtOnce)
 	}
 	if err := b.wait(ctx); err != nil {
 		err.unsent = a.withdraw(b, mine)
@@ -148,9 +150,9 @@ func (a *app) join(scaling Scaling, deadline time.Time) (b *batch, mine *request
 }
 
 // sendNext sends the app's next batch when the one before is answered.
-func (c *Client) sendNext(a *app, b *batch) {
+func (c *Client) sendNext(a *app, b *batch, collect bool) {
 	defer close(b.done)
-	if a.collects() {
+	if collect && a.scalesSeveral() {
 		time.Sleep(batchWindow)
 	}
 	a.sending <- struct{}{}
@@ -163,8 +165,8 @@ func (c *Client) sendNext(a *app, b *batch) {
 	}
 }
 
-// collects says whether it is worth waiting for other changes of the app.
-func (a *app) collects() bool {
+// scalesSeveral says whether other changes of the app may come at all.
+func (a *app) scalesSeveral() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.scaled) > 1

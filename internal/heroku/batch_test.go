@@ -182,6 +182,20 @@ func TestASingleProcessTypeDoesNotWaitForOthers(t *testing.T) {
 	})
 }
 
+func TestAChangeAtOnceWaitsForNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		alone, start := scaling("worker", 2), time.Now()
+		alone.AtOnce = true
+		if _, err := c.Scale(t.Context(), alone); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != f.took {
+			t.Errorf("took %v, the answer %v", took, f.took)
+		}
+	})
+}
+
 func TestABadProcessTypeHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := warm(t)
