@@ -61,7 +61,16 @@ func (s *scope) wantsStart() bool {
 	case *desired > *quantity:
 		return true
 	}
-	return !s.memory.confirmed && (s.memory.uncertain || s.snapshot.Live() < *desired)
+	return !s.memory.confirmed && (s.memory.uncertain || !s.vouched(*desired))
+}
+
+// vouchPeriod is how long Heroku's answer to a PATCH vouches for the quantity, like a heartbeat. A queue
+// into which jobs trickle would else spend the rate budget, a request for each of them.
+const vouchPeriod = 30 * time.Second
+
+// vouched says whether the workers were heard, or started, not long ago.
+func (s *scope) vouched(quantity int) bool {
+	return s.snapshot.Live() >= quantity || s.now.Before(s.memory.vouchedUntil)
 }
 
 // stop stops the workers if a last look at the queue still allows it, and looks again straight
@@ -123,12 +132,15 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 	m, wanted, before := s.memory, *s.decision.Desired, *s.memory.quantity
 	reason := s.decision.Reason
 	change := s.scaling(m.target, wanted)
+	r.wakeups.served(s.name)
+	change.AtOnce = wanted > 0 && !r.wakeups.more()
 	formation, err := m.client.Scale(ctx, change)
 	if err != nil {
 		s.scaleFailed(err, change.Priority)
 		return
 	}
 	m.know(formation, s.now)
+	m.vouchedUntil = s.now.Add(vouchPeriod)
 	m.drift.corrected(s.now)
 	r.planDrift(s)
 	s.noteScaling(wanted)

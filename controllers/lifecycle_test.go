@@ -2,11 +2,13 @@ package controllers
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku/simulator"
@@ -187,4 +189,30 @@ func TestSteadyState(t *testing.T) {
 	for i := range times[1:] {
 		e.Expect(times[i+1].Time.Sub(times[i].Time)).To(BeNumerically(">=", driftPeriod*3/4), "reads are spaced out")
 	}
+}
+
+// TestStatusesOfABusyQueueAreFew has jobs come and go all the time, one after the other, while the workers
+// run: that is told now and then.
+func TestStatusesOfABusyQueueAreFew(t *testing.T) {
+	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2})
+	e.create(plainList, func(s *v1.QueueScaler) { s.Spec.IdleTimeoutSeconds = 3600 })
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonIdleTimeout)
+	written, began := len(w.writes.in(e.namespace)), time.Now()
+	reconciledWith := func(depth int64) {
+		e.Eventually(func() int64 {
+			perObject.mu.Lock()
+			defer perObject.mu.Unlock()
+			return perObject.byName[client.ObjectKey{Namespace: e.namespace, Name: "scaler"}].depth
+		}).Should(Equal(depth))
+	}
+	const jobs = 10
+	for range jobs {
+		e.push("default")
+		reconciledWith(1)
+		e.take("default")
+		reconciledWith(0)
+	}
+	most := 2 * (1 + int(time.Since(began)/calmPeriod)) // a status, and its event
+	told := w.writes.in(e.namespace)[written:]
+	e.Expect(len(told)).To(BeNumerically("<=", most), "%s", strings.Join(told, "\n"))
 }

@@ -22,6 +22,8 @@ type memory struct {
 	// status is what was last written, until the cache has the version of the object that this made.
 	status  *v1.QueueScalerStatus
 	version string
+	// writtenAt is when the status was last written.
+	writtenAt time.Time
 	// unwritten is what has not been written yet; nil if all was.
 	unwritten *v1.QueueScalerStatus
 
@@ -50,6 +52,8 @@ type memory struct {
 	// confirmed says that Heroku's answer, or the workers' own heartbeats, vouched for the quantity
 	// since the queue became active.
 	confirmed bool
+	// vouchedUntil is until when Heroku's answer to a PATCH does for another active spell.
+	vouchedUntil time.Time
 	// size is that of each dyno, as Heroku last answered, and ledger adds up what they cost.
 	size   string
 	ledger *cost.Ledger
@@ -106,6 +110,9 @@ func (m *memory) know(formation heroku.Formation, now time.Time) {
 	m.quantity, m.size, m.uncertain, m.readAt = &formation.Quantity, formation.Size, false, now
 	m.confirmed = true
 }
+
+// leave forgets the target and what was known of it.
+func (m *memory) leave() { m.target, m.quantity, m.vouchedUntil = nil, nil, time.Time{} }
 
 // doubt says that the quantity may have changed: nothing is stopped until it is read again.
 func (m *memory) doubt() { m.uncertain, m.confirmed = true, false }

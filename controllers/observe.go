@@ -101,7 +101,7 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 	}
 	m, spec := s.memory, s.object.Spec.Heroku
 	if m.app != spec.App || m.processType != spec.ProcessType {
-		m.quantity, m.target = nil, nil
+		m.leave()
 	}
 	s.watchUnserved()
 	if must, maxAge := r.mustRead(s); must {
@@ -203,7 +203,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Du
 	if err != nil {
 		s.failed(err, options.Priority)
 		if isGone(err) { // one of the same name may come, with another id
-			m.target, m.quantity = nil, nil
+			m.leave()
 		}
 		return
 	}

@@ -81,6 +81,7 @@ func drawScope(t *rapid.T) *scope {
 	if m.quantity = nil; rapid.Bool().Draw(t, "quantity known") {
 		m.quantity = ptr.To(rapid.IntRange(0, 5).Draw(t, "quantity"))
 	}
+	m.vouchedUntil = moment.Draw(t, "vouched until")
 	m.uncertain, m.confirmed, m.crashed = rapid.Bool().Draw(t, "uncertain"), rapid.Bool().Draw(t, "confirmed"), rapid.Bool().Draw(t, "crashed")
 	m.readAt, m.nextDrift, m.unservedSince = moment.Draw(t, "read"), moment.Draw(t, "drift"), moment.Draw(t, "unserved")
 	m.limit, m.limitUntil = rapid.IntRange(0, 3).Draw(t, "limit"), moment.Draw(t, "limit until")
@@ -180,6 +181,11 @@ func TestEdgeWrites(t *testing.T) {
 		"confirmed since":            {func(s *scope) { s.memory.confirmed = true }, false},
 		"all heard":                  {func(s *scope) { s.snapshot.Processes = []queue.Process{process(1), process(2)} }, false},
 		"one heard of two":           {func(s *scope) { s.snapshot.Processes = []queue.Process{process(1)} }, true},
+		"answered not long ago":      {func(s *scope) { s.memory.vouchedUntil = epoch.Add(time.Second) }, false},
+		"answered long ago":          {func(s *scope) { s.memory.vouchedUntil = epoch }, true},
+		"answered not long ago, but uncertain": {func(s *scope) {
+			s.memory.vouchedUntil, s.memory.uncertain = epoch.Add(time.Second), true
+		}, true},
 		"all heard, but uncertain": {func(s *scope) {
 			s.snapshot.Processes = []queue.Process{process(1), process(2)}
 			s.memory.uncertain = true
@@ -201,6 +207,21 @@ func TestEdgeWrites(t *testing.T) {
 				t.Errorf("wants a start: %v", s.wantsStart())
 			}
 		})
+	}
+}
+
+// TestAnAnswerVouchesForAWhile has the PATCH of an edge go out late, if the queue is still active then.
+func TestAnAnswerVouchesForAWhile(t *testing.T) {
+	t.Parallel()
+	s := idleScope()
+	s.memory.quantity, s.memory.vouchedUntil = ptr.To(2), epoch.Add(7*time.Second)
+	s.snapshot.Depth, s.snapshot.IdleSince = 1, time.Time{}
+	s.decide()
+	if next := (&Reconciler{}).next(s); next != 7*time.Second {
+		t.Errorf("next in %v", next)
+	}
+	if s.now = s.memory.vouchedUntil; !s.wantsStart() {
+		t.Error("wants no start then")
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	countsPeriod = time.Minute
 	// stampsPeriod is the same for writes that only bring a newer time of the same quantity.
 	stampsPeriod = time.Hour
+	// calmPeriod is the shortest time between a write and one that only tells that work came or went
+	// while nothing was scaled: that can be many times a second.
+	calmPeriod = 10 * time.Second
 )
 
 // report writes the status, tells of transitions and says when to look again. It is the only
@@ -34,6 +37,9 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if !s.worthWriting() {
 		s.memory.unwritten = nil
 		return ctrl.Result{RequeueAfter: r.next(s)}, nil
+	}
+	if wait := s.memory.writtenAt.Add(calmPeriod).Sub(s.now); wait > 0 && !s.urgent() {
+		return s.reportLater(min(wait, r.next(s))), nil
 	}
 	wait, ok := r.turns.begin(s.now)
 	if !ok {
@@ -55,6 +61,7 @@ func (r *Reconciler) persist(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.memory.status, s.memory.unwritten, s.memory.version = written, nil, s.object.ResourceVersion
+	s.memory.writtenAt = s.now
 	s.object.Status = *written.DeepCopy()
 	s.before = s.object.DeepCopy()
 	return nil
@@ -130,6 +137,16 @@ func (s *scope) worthWriting() bool {
 	return !equality.Semantic.DeepEqual(old, now)
 }
 
+// urgent says whether the status tells more than that work came or went.
+func (s *scope) urgent() bool {
+	old, now := s.before.Status.DeepCopy(), s.object.Status.DeepCopy()
+	for _, status := range []*v1.QueueScalerStatus{old, now} {
+		meta.RemoveStatusCondition(&status.Conditions, v1.ConditionActive)
+		status.IdleStartTime, status.Queue, status.QuantityObservedTime, status.Savings = nil, nil, nil, nil
+	}
+	return !equality.Semantic.DeepEqual(old, now)
+}
+
 // next is when to look again if nothing is heard before.
 func (r *Reconciler) next(s *scope) time.Duration {
 	m, next := s.memory, s.decision.Recheck
@@ -148,6 +165,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	}
 	if m.drift.foreign {
 		at = append(at, m.drift.truceUntil)
+	}
+	if s.decision.Reason.Active() && !m.confirmed {
+		at = append(at, m.vouchedUntil)
 	}
 	for _, t := range at {
 		if t.After(s.now) {

@@ -159,6 +159,34 @@ func TestWorthWriting(t *testing.T) {
 	}
 }
 
+// TestUrgent has only what is scaled, and what is wrong, be written at once.
+func TestUrgent(t *testing.T) {
+	t.Parallel()
+	active := func(status metav1.ConditionStatus, reason string) func(*scope) {
+		return func(s *scope) { s.set(v1.ConditionActive, condition{status, reason, "x"}) }
+	}
+	for name, test := range map[string]struct {
+		change func(*scope)
+		urgent bool
+	}{
+		"work came":      {active(metav1.ConditionTrue, v1.ReasonJobsWaiting), false},
+		"work is done":   {func(s *scope) { s.object.Status.IdleStartTime = stamp(0) }, false},
+		"newer counts":   {func(s *scope) { s.object.Status.Queue = &v1.QueueStatus{Depth: 1} }, false},
+		"dynos wanted":   {func(s *scope) { s.object.Status.DesiredQuantity = ptr.To[int32](2) }, true},
+		"dynos started":  {func(s *scope) { s.object.Status.Quantity = ptr.To[int32](2) }, true},
+		"something else": {func(s *scope) { s.set(v1.ConditionReady, no("Broken", "x")) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := idleScope()
+			active(metav1.ConditionTrue, v1.ReasonIdleTimeout)(s)
+			s.before = s.object.DeepCopy()
+			if test.change(s); s.urgent() != test.urgent {
+				t.Errorf("urgent: %v", s.urgent())
+			}
+		})
+	}
+}
+
 func stamp(later time.Duration) *metav1.Time { return ptr.To(metav1.NewTime(epoch.Add(later))) }
 
 // TestKstatus has any state at all be one that kstatus understands, in words that are whole.
