@@ -74,9 +74,10 @@ func (s *scope) vouched(quantity int) bool {
 }
 
 // stop stops the workers if a last look at the queue still allows it, and looks again straight
-// after: a job that came in between is served at once.
+// after: a job that came in between is served at once. Nothing else of the app may be on its way then,
+// which the PATCH would wait for after the look.
 func (r *Reconciler) stop(ctx context.Context, s *scope) {
-	if !r.lookAgain(ctx, s) || !s.wantsStop() {
+	if !r.awaitTurn(ctx, s) || !r.lookAgain(ctx, s) || !s.wantsStop() {
 		return
 	}
 	if s.mustDrain() {
@@ -95,6 +96,17 @@ func (r *Reconciler) stop(ctx context.Context, s *scope) {
 		}
 	}
 	r.lookAgain(ctx, s)
+}
+
+// awaitTurn says whether a stop can go out now.
+func (r *Reconciler) awaitTurn(ctx context.Context, s *scope) bool {
+	ctx, cancel := context.WithTimeout(ctx, stopDeadline)
+	defer cancel()
+	err := s.memory.client.AwaitTurn(ctx, s.memory.target.AppID)
+	if err != nil {
+		s.scaleFailed(err, heroku.Sleep)
+	}
+	return err == nil
 }
 
 // lookAgain reads the queue and decides anew. It says whether the read succeeded.

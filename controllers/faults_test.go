@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,5 +167,36 @@ func (e *env) expectReadBeforeEachPatch() {
 			e.Expect(read).To(BeTrue(), "a stop was tried again without a read")
 			read = false
 		}
+	}
+}
+
+// TestAStopThatWaitedLooksAgain has a stop wait for another process type's PATCH, and a job come meanwhile.
+func TestAStopThatWaitedLooksAgain(t *testing.T) {
+	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2}, simulator.Process{Type: "other"})
+	e.create(plainList, func(s *v1.QueueScaler) {
+		s.Name, s.Spec.Queue.Names, s.Spec.Heroku.ProcessType = "other", []string{"queue:other"}, "other"
+	})
+	e.awaitReadyWith("other", 0)
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	remove := w.heroku.BeforeRequest(func(r *http.Request) {
+		if r.Method == http.MethodPatch && r.Header.Get("Authorization") == "Bearer "+e.token {
+			once.Do(func() { close(held); <-release })
+		}
+	})
+	defer remove()
+	e.push("other")
+	e.Eventually(held).Should(BeClosed())
+
+	e.create(plainList)
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonIdleTimeout)
+	ended := e.get("scaler").Status.IdleStartTime.Add(time.Second)
+	e.Eventually(time.Now).Should(BeTemporally(">", ended.Add(2*time.Second)))
+	e.push("default")
+	close(release)
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonJobsWaiting)
+	e.awaitQuantityOf("other", 2)
+	for _, scaling := range e.scalings() {
+		e.Expect(scaling.NewQuantity).NotTo(BeZero(), "a worker was stopped while a job waited")
 	}
 }

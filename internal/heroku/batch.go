@@ -89,6 +89,17 @@ func (c *Client) Scale(ctx context.Context, scaling Scaling) (Formation, error) 
 	return mine.formation, mine.err
 }
 
+// AwaitTurn waits until no change of an app is on its way, so that one that is made now goes out now. The
+// error is the context's.
+func (c *Client) AwaitTurn(ctx context.Context, app string) error {
+	a := c.apps.get(app)
+	if err := a.sending.lock(ctx); err != nil {
+		return err
+	}
+	a.sending.unlock()
+	return nil
+}
+
 // answerGrace is how long a caller whose time is up waits for the request, whose time is up as well: it
 // knows more.
 const answerGrace = 50 * time.Millisecond

@@ -196,6 +196,29 @@ func TestAChangeAtOnceWaitsForNoOther(t *testing.T) {
 	})
 }
 
+func TestATurnComesWhenNoChangeIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		start := time.Now()
+		await := func(patience time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return c.AwaitTurn(ctx, "shop")
+		}
+		if err := await(time.Hour); err != nil || time.Since(start) != 0 {
+			t.Errorf("nothing is on its way, but it took %v: %v", time.Since(start), err)
+		}
+		go scaleAll(t.Context(), c, scaling("worker", 2))
+		time.Sleep(f.took / 2)
+		if e := failure(t, await(time.Millisecond)); !e.OutcomeKnown() {
+			t.Errorf("error %v", e)
+		}
+		if err := await(time.Hour); err != nil || time.Since(start) < f.took {
+			t.Errorf("it took %v, the answer %v: %v", time.Since(start), f.took, err)
+		}
+	})
+}
+
 func TestABadProcessTypeHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := warm(t)
