@@ -213,7 +213,7 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 	switch {
 	case memory.status == nil:
 	case memory.version == object.ResourceVersion:
-		memory.status = nil // with many objects a copy of each is a lot of memory
+		memory.status = nil
 	default:
 		object.Status = *memory.status.DeepCopy() // the cache lags behind
 	}

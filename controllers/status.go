@@ -24,6 +24,8 @@ const (
 	// calmPeriod is the shortest time between a write and one that only tells that work came or went
 	// while nothing was scaled: that can be many times a second.
 	calmPeriod = 10 * time.Second
+	// catchUp is when the cache should have what was written: then the copy of it can go.
+	catchUp = 5 * time.Second
 )
 
 // report writes the status, tells of transitions and says when to look again. It is the only
@@ -50,7 +52,7 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{RequeueAfter: r.next(s)}, nil
+	return ctrl.Result{RequeueAfter: min(r.next(s), catchUp)}, nil
 }
 
 // persist writes the status as it is. What could not be written is kept for the next time.

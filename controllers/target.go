@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,11 +46,12 @@ func (c claimant) olderThan(other claimant) bool {
 type claims struct {
 	mu     sync.Mutex
 	wanted map[types.NamespacedName]targetKey
-	by     map[targetKey]map[types.NamespacedName]claimant
+	// by has one claimant for most targets.
+	by map[targetKey][]claimant
 }
 
 func newClaims() *claims {
-	return &claims{wanted: map[types.NamespacedName]targetKey{}, by: map[targetKey]map[types.NamespacedName]claimant{}}
+	return &claims{wanted: map[types.NamespacedName]targetKey{}, by: map[targetKey][]claimant{}}
 }
 
 // put notes what an object wants. It returns all who want the same, and those who wanted what it
@@ -63,13 +63,8 @@ func (c *claims) put(who claimant, target targetKey) (rivals []claimant, freed [
 		freed = c.end(who.name)
 	}
 	c.wanted[who.name] = target
-	if c.by[target] == nil {
-		c.by[target] = map[types.NamespacedName]claimant{}
-	}
-	c.by[target][who.name] = who
-	for _, name := range c.others(who.name, target) {
-		rivals = append(rivals, c.by[target][name])
-	}
+	rivals = c.others(who.name, target)
+	c.by[target] = append(slices.Clone(rivals), who)
 	return rivals, freed
 }
 
@@ -87,11 +82,11 @@ func (c *claims) end(name types.NamespacedName) []types.NamespacedName {
 		return nil
 	}
 	delete(c.wanted, name)
-	delete(c.by[target], name)
-	if len(c.by[target]) == 0 {
+	others := c.others(name, target)
+	if c.by[target] = others; len(others) == 0 {
 		delete(c.by, target)
 	}
-	return c.others(name, target)
+	return namesOf(others)
 }
 
 // left says whether an object is known to want another target by now, whatever its status may say yet.
@@ -107,25 +102,34 @@ func (c *claims) concerned(appID, processType string) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if processType != "" {
-		return slices.Collect(maps.Keys(c.by[targetKey{appID, processType}]))
+		return namesOf(c.by[targetKey{appID, processType}])
 	}
 	var names []types.NamespacedName
 	for target, claimants := range c.by {
 		if target.appID == appID {
-			names = slices.AppendSeq(names, maps.Keys(claimants))
+			names = append(names, namesOf(claimants)...)
 		}
 	}
 	return names
 }
 
-func (c *claims) others(name types.NamespacedName, target targetKey) []types.NamespacedName {
-	var others []types.NamespacedName
-	for other := range c.by[target] {
-		if other != name {
+// others are the claimants of a target but for one.
+func (c *claims) others(name types.NamespacedName, target targetKey) []claimant {
+	var others []claimant
+	for _, other := range c.by[target] {
+		if other.name != name {
 			others = append(others, other)
 		}
 	}
 	return others
+}
+
+func namesOf(claimants []claimant) []types.NamespacedName {
+	var names []types.NamespacedName
+	for _, c := range claimants {
+		names = append(names, c.name)
+	}
+	return names
 }
 
 // claim puts in an object's claim. It returns the owner, and those who must look again because of it.
@@ -288,7 +292,7 @@ func (r *Reconciler) takenOver(ctx context.Context, s *scope, target *v1.Target)
 func (c *claims) rivals(name types.NamespacedName, target targetKey) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.others(name, target)
+	return namesOf(c.others(name, target))
 }
 
 // scaleUp raises a target to the active quantity, so that no job of it is left waiting.

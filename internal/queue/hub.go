@@ -232,6 +232,7 @@ func (h *Hub) dueLooks(now time.Time) []*look {
 // takeIn stores what the looks found, plans the next ones and tells the owners.
 func (h *Hub) takeIn(looks []*look) {
 	now := time.Now()
+	spread := jitter() // one for all, so that owners that were read together stay together
 	var tell []func()
 	h.mu.Lock()
 	h.countFailures(looks)
@@ -245,7 +246,7 @@ func (h *Hub) takeIn(looks []*look) {
 			h.compare(l.owner, last)
 		}
 		h.heed(l.owner, l.hinted)
-		delay := h.delay(l)
+		delay := onPulse(now, spread.of(h.delay(l)))
 		early := delay / 2
 		if l.broken {
 			early = delay // others must not hurry a retry
@@ -302,7 +303,7 @@ func (h *Hub) delay(l *look) time.Duration {
 	case l.owner.tracker.snapshot.awaitsWorkers():
 		delay = min(delay, bootingPeriod)
 	}
-	return jittered(delay)
+	return delay
 }
 
 func (h *Hub) untilNext(now time.Time) time.Duration {

@@ -152,18 +152,19 @@ func (l *listening) barrier(ctx context.Context) error {
 
 // keepAlive ends the connection when it gives no sign of life.
 func (l *listening) keepAlive(ctx context.Context) {
-	ticker := time.NewTicker(heartbeatPeriod)
-	defer ticker.Stop()
+	timer := time.NewTimer(onPulse(time.Now(), heartbeatPeriod))
+	defer timer.Stop()
 	for {
 		select {
 		case <-l.broken:
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		if l.silent(ctx) {
 			l.end()
 			return
 		}
+		timer.Reset(onPulse(time.Now(), heartbeatPeriod))
 	}
 }
 

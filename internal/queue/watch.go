@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -129,12 +128,12 @@ func (h *Hub) listenFailed(err error, failures int) time.Duration {
 	switch {
 	case errors.As(err, &refused):
 		h.setPushed(false, "this Redis refuses CLIENT TRACKING to the operator's user")
-		return jittered(refusedPeriod)
+		return jitter().of(refusedPeriod)
 	case failures == 0:
 		return 0
 	}
 	h.setPushed(false, "the connection that tells of changes cannot be made: "+classify(err, "").Message)
-	return jittered(min(longestRetry, time.Second<<min(failures, 4)))
+	return jitter().of(min(longestRetry, time.Second<<min(failures, 4)))
 }
 
 // wanted are the prefixes of all owners that are not muted, and none while there is no connection free
@@ -329,19 +328,3 @@ func (h *Hub) awaitPushes(ctx context.Context) {
 		owner.tracker.unwatched = now
 	}
 }
-
-// sleep waits for a while, or for the context's end.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// jittered spreads a wait by a tenth to either side, so that many owners and servers spread.
-func jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
