@@ -77,7 +77,7 @@ func (s *scope) vouched(quantity int) bool {
 // after: a job that came in between is served at once. Nothing else of the app may be on its way then,
 // which the PATCH would wait for after the look.
 func (r *Reconciler) stop(ctx context.Context, s *scope) {
-	if !r.awaitTurn(ctx, s) || !r.lookAgain(ctx, s) || !s.wantsStop() {
+	if !r.takeTurn(s) || !r.awaitApp(ctx, s) || !r.lookAgain(ctx, s) || !s.wantsStop() {
 		return
 	}
 	if s.mustDrain() {
@@ -98,8 +98,8 @@ func (r *Reconciler) stop(ctx context.Context, s *scope) {
 	r.lookAgain(ctx, s)
 }
 
-// awaitTurn says whether a stop can go out now.
-func (r *Reconciler) awaitTurn(ctx context.Context, s *scope) bool {
+// awaitApp says whether a stop can go out now.
+func (r *Reconciler) awaitApp(ctx context.Context, s *scope) bool {
 	ctx, cancel := context.WithTimeout(ctx, stopDeadline)
 	defer cancel()
 	err := s.memory.client.AwaitTurn(ctx, s.memory.target.AppID)

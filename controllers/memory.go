@@ -27,6 +27,9 @@ type memory struct {
 	// unwritten is what has not been written yet; nil if all was.
 	unwritten *v1.QueueScalerStatus
 
+	// turnAt is when to ask again for a turn; zero if none is waited for.
+	turnAt time.Time
+
 	// since is when the operator first reconciled the object.
 	since  time.Time
 	hub    *queue.Hub

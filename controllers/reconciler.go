@@ -132,9 +132,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
 	s.decide()
+	defer r.endTurn(s)
 	r.apply(ctx, s)
 	r.wakeups.served(s.name)
 	switch {
+	case s.turnAfter > 0:
+		return s.reportLater(s.turnAfter), nil
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
 		return s.reportLater(time.Millisecond), nil
@@ -205,6 +208,10 @@ type scope struct {
 	woke             bool     // dynos were started
 	news             news     // of the app
 	decision         scaling.Decision
+
+	// hasTurn and turnAfter say whether it may take its time, or how long to wait before asking again.
+	hasTurn   bool
+	turnAfter time.Duration
 }
 
 func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {

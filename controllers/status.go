@@ -43,11 +43,9 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if wait := s.memory.writtenAt.Add(calmPeriod).Sub(s.now); wait > 0 && !s.urgent() {
 		return s.reportLater(min(wait, r.next(s))), nil
 	}
-	wait, ok := r.turns.begin(s.now)
-	if !ok {
-		return s.reportLater(min(wait, r.next(s))), nil
+	if !r.takeTurn(s) {
+		return s.reportLater(min(s.turnAfter, r.next(s))), nil
 	}
-	defer r.turns.end()
 	r.tellTransitions(s)
 	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)

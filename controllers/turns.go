@@ -5,38 +5,67 @@ import (
 	"time"
 )
 
-// turnPace is the time between two statuses that have had to wait for their turn.
-const turnPace = 2 * time.Millisecond
+// turnPace is the least time between two turns. Heroku's rate budget allows an account hardly more than one
+// request a second, and the API server has others to serve.
+const turnPace = 10 * time.Millisecond
 
-// turns bounds how many statuses are written side by side: a wake must find a worker that is free, also
-// when the queues of a hundred objects fall idle together, and the API server is slow.
+// turns spread out what is not urgent, the stops and the statuses: a wake must find a worker that is free, and
+// a machine that is not busy, also when the queues of a hundred objects fall idle together.
 type turns struct {
 	mu   sync.Mutex
 	free int
-	// next is when the next status that found none free may try again.
+	// next is when the next turn may begin that nobody waits for yet.
 	next time.Time
 }
 
-// newTurns leaves three quarters of the workers to others than those who write.
+// newTurns leaves three quarters of the workers to wakes.
 func newTurns(workers int) *turns { return &turns{free: max(1, workers/4)} }
 
-// begin takes a turn, which ends with end, or says how long to wait before the next try.
-func (t *turns) begin(now time.Time) (wait time.Duration, ok bool) {
+// begin takes a turn, which ends with end, or says how long to wait before asking again, as one who has
+// waited.
+func (t *turns) begin(now time.Time, waited bool) (wait time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.free > 0 {
+	if t.free > 0 && (waited || !now.Before(t.next)) {
 		t.free--
+		if !waited {
+			t.next = now.Add(turnPace)
+		}
 		return 0, true
 	}
-	if t.next.Before(now) {
-		t.next = now
+	if soon := now.Add(turnPace); t.next.Before(soon) {
+		t.next = soon
 	}
+	wait = t.next.Sub(now)
 	t.next = t.next.Add(turnPace)
-	return t.next.Sub(now), false
+	return wait, false
 }
 
 func (t *turns) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.free++
+}
+
+// takeTurn says whether an object may do now what is not urgent.
+func (r *Reconciler) takeTurn(s *scope) bool {
+	m := s.memory
+	if s.hasTurn {
+		return true
+	}
+	if s.turnAfter = m.turnAt.Sub(s.now); s.turnAfter > 0 {
+		return false // something else has it looked at in between
+	}
+	if s.turnAfter, s.hasTurn = r.turns.begin(s.now, !m.turnAt.IsZero()); s.hasTurn {
+		m.turnAt = time.Time{}
+	} else {
+		m.turnAt = s.now.Add(s.turnAfter)
+	}
+	return s.hasTurn
+}
+
+func (r *Reconciler) endTurn(s *scope) {
+	if s.hasTurn {
+		r.turns.end()
+	}
 }

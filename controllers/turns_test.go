@@ -5,30 +5,45 @@ import (
 	"time"
 )
 
-// TestTurns has more objects come than may write side by side: they are told to come back one after the
-// other, and whoever ends makes room.
+// TestTurns has more objects come than may go: they come back one after the other, and whoever ends makes
+// room.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	turns := newTurns(8)
-	for range 2 {
-		if wait, ok := turns.begin(epoch); !ok || wait != 0 {
-			t.Fatalf("no turn, wait %v", wait)
+	begin := func(now time.Time, waited bool, want time.Duration) {
+		t.Helper()
+		if wait, ok := turns.begin(now, waited); wait != want || ok != (want == 0) {
+			t.Errorf("turn %v, wait %v, want %v", ok, wait, want)
 		}
 	}
-	for n := range 3 {
-		if wait, ok := turns.begin(epoch); ok || wait != time.Duration(n+1)*turnPace {
-			t.Errorf("turn %v, wait %v", ok, wait)
-		}
-	}
-	later := epoch.Add(time.Second) // all of them could have come back
-	if wait, ok := turns.begin(later); ok || wait != turnPace {
-		t.Errorf("turn %v, wait %v", ok, wait)
-	}
+	begin(epoch, false, 0)
+	begin(epoch, false, turnPace)
+	begin(epoch.Add(turnPace/2), false, 3*turnPace/2)
+	begin(epoch.Add(turnPace), false, 2*turnPace) // before those who have waited
+	begin(epoch.Add(turnPace), true, 0)
+	later := epoch.Add(time.Hour)
+	begin(later, true, turnPace) // none is free
 	turns.end()
-	if _, ok := turns.begin(later); !ok {
-		t.Error("no turn after one ended")
-	}
+	begin(later.Add(turnPace), false, turnPace)
+	begin(later.Add(turnPace), true, 0)
 	if newTurns(1).free != 1 {
-		t.Error("a single worker never writes")
+		t.Error("a single worker never has a turn")
+	}
+}
+
+// TestATurnIsKept has an object be looked at before its turn: that costs it nothing.
+func TestATurnIsKept(t *testing.T) {
+	t.Parallel()
+	r, s := &Reconciler{turns: newTurns(8)}, idleScope()
+	if !r.takeTurn(idleScope()) {
+		t.Fatal("no turn, though nobody has one")
+	}
+	for range 2 {
+		if r.takeTurn(s) || s.turnAfter != turnPace {
+			t.Errorf("wait %v", s.turnAfter)
+		}
+	}
+	if s.now = s.memory.turnAt; !r.takeTurn(s) || !r.takeTurn(s) {
+		t.Error("no turn after it has waited")
 	}
 }
