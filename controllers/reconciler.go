@@ -137,7 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.wakeups.served(s.name)
 	switch {
 	case s.turnAfter > 0:
-		return s.reportLater(s.turnAfter), nil
+		return s.reportLater(r.next(s)), nil
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
 		return s.reportLater(time.Millisecond), nil

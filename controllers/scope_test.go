@@ -81,7 +81,7 @@ func drawScope(t *rapid.T) *scope {
 	if m.quantity = nil; rapid.Bool().Draw(t, "quantity known") {
 		m.quantity = ptr.To(rapid.IntRange(0, 5).Draw(t, "quantity"))
 	}
-	m.vouchedUntil = moment.Draw(t, "vouched until")
+	m.vouchedUntil, m.turnAt = moment.Draw(t, "vouched until"), moment.Draw(t, "turn at")
 	m.uncertain, m.confirmed, m.crashed = rapid.Bool().Draw(t, "uncertain"), rapid.Bool().Draw(t, "confirmed"), rapid.Bool().Draw(t, "crashed")
 	m.readAt, m.nextDrift, m.unservedSince = moment.Draw(t, "read"), moment.Draw(t, "drift"), moment.Draw(t, "unserved")
 	m.limit, m.limitUntil = rapid.IntRange(0, 3).Draw(t, "limit"), moment.Draw(t, "limit until")

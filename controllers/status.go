@@ -44,7 +44,7 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 		return s.reportLater(min(wait, r.next(s))), nil
 	}
 	if !r.takeTurn(s) {
-		return s.reportLater(min(s.turnAfter, r.next(s))), nil
+		return s.reportLater(r.next(s)), nil
 	}
 	r.tellTransitions(s)
 	if err := r.persist(ctx, s); err != nil {
@@ -150,7 +150,7 @@ func (s *scope) urgent() bool {
 // next is when to look again if nothing is heard before.
 func (r *Reconciler) next(s *scope) time.Duration {
 	m, next := s.memory, s.decision.Recheck
-	at := []time.Time{m.nextDrift}
+	at := []time.Time{m.nextDrift, m.turnAt}
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
 		if s.decision.Reason.Active() || m.quantity == nil {

@@ -42,6 +42,9 @@ func TestATurnIsKept(t *testing.T) {
 		if r.takeTurn(s) || s.turnAfter != turnPace {
 			t.Errorf("wait %v", s.turnAfter)
 		}
+		if s.decide(); r.next(s) != turnPace {
+			t.Errorf("next in %v", r.next(s))
+		}
 	}
 	if s.now = s.memory.turnAt; !r.takeTurn(s) || !r.takeTurn(s) {
 		t.Error("no turn after it has waited")
