@@ -40,17 +40,28 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 		s.memory.unwritten = nil
 		return ctrl.Result{RequeueAfter: r.next(s)}, nil
 	}
-	if wait := s.memory.writtenAt.Add(calmPeriod).Sub(s.now); wait > 0 && !s.urgent() {
+	if wait, ok := r.mayWrite(s); !ok {
 		return s.reportLater(min(wait, r.next(s))), nil
-	}
-	if !r.takeTurn(s) {
-		return s.reportLater(r.next(s)), nil
 	}
 	r.tellTransitions(s)
 	if err := r.persist(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	return ctrl.Result{RequeueAfter: min(r.next(s), catchUp)}, nil
+}
+
+// mayWrite says whether the status may be written now, or how long to wait before asking again. One that only
+// tells of work that comes and goes is written when nothing else is to be done.
+func (r *Reconciler) mayWrite(s *scope) (wait time.Duration, ok bool) {
+	switch {
+	case s.hasTurn || s.urgent():
+		ok = r.takeTurn(s)
+		return s.turnAfter, ok
+	case s.now.Before(s.memory.writtenAt.Add(calmPeriod)):
+		return s.memory.writtenAt.Add(calmPeriod).Sub(s.now), false
+	}
+	s.hasTurn = r.turns.spare(s.now)
+	return calmPeriod, s.hasTurn
 }
 
 // persist writes the status as it is. What could not be written is kept for the next time.

@@ -24,13 +24,13 @@ func newTurns(workers int) *turns { return &turns{free: max(1, workers/4)} }
 // begin takes a turn, which ends with end, or says how long to wait before asking again, as one who has
 // waited.
 func (t *turns) begin(now time.Time, waited bool) (wait time.Duration, ok bool) {
+	if !waited && t.spare(now) {
+		return 0, true
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.free > 0 && (waited || !now.Before(t.next)) {
+	if waited && t.free > 0 {
 		t.free--
-		if !waited {
-			t.next = now.Add(turnPace)
-		}
 		return 0, true
 	}
 	if soon := now.Add(turnPace); t.next.Before(soon) {
@@ -39,6 +39,18 @@ func (t *turns) begin(now time.Time, waited bool) (wait time.Duration, ok bool) 
 	wait = t.next.Sub(now)
 	t.next = t.next.Add(turnPace)
 	return wait, false
+}
+
+// spare takes a turn that nobody waits for, if there is one.
+func (t *turns) spare(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free == 0 || now.Before(t.next) {
+		return false
+	}
+	t.free--
+	t.next = now.Add(turnPace)
+	return true
 }
 
 func (t *turns) end() {

@@ -20,12 +20,22 @@ func TestTurns(t *testing.T) {
 	begin(epoch, false, turnPace)
 	begin(epoch.Add(turnPace/2), false, 3*turnPace/2)
 	begin(epoch.Add(turnPace), false, 2*turnPace) // before those who have waited
+	if turns.spare(epoch.Add(turnPace)) {
+		t.Error("a turn to spare while others wait")
+	}
 	begin(epoch.Add(turnPace), true, 0)
 	later := epoch.Add(time.Hour)
 	begin(later, true, turnPace) // none is free
+	if turns.spare(later.Add(time.Hour)) {
+		t.Error("a turn to spare while none is free")
+	}
 	turns.end()
 	begin(later.Add(turnPace), false, turnPace)
 	begin(later.Add(turnPace), true, 0)
+	turns.end()
+	if !turns.spare(later.Add(time.Hour)) {
+		t.Error("no turn to spare, though nobody wants one")
+	}
 	if newTurns(1).free != 1 {
 		t.Error("a single worker never has a turn")
 	}
