@@ -145,6 +145,9 @@ func (s *scope) worthWriting() bool {
 		return true
 	}
 	now.Queue, now.QuantityObservedTime, now.Savings = old.Queue, old.QuantityObservedTime, old.Savings
+	if s.decision.Reason == scaling.Asleep && old.IdleStartTime != nil {
+		now.IdleStartTime = old.IdleStartTime // an operator that has just started knows no better
+	}
 	return !equality.Semantic.DeepEqual(old, now)
 }
 

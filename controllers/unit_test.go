@@ -133,6 +133,8 @@ func TestWorthWriting(t *testing.T) {
 		"times after a minute, asleep":      {scaling.Asleep, time.Minute, func(*v1.QueueScalerStatus) {}, false},
 		"times after an hour, asleep":       {scaling.Asleep, time.Hour, func(*v1.QueueScalerStatus) {}, true},
 		"a new read of the same quantity":   {scaling.Asleep, time.Minute, func(s *v1.QueueScalerStatus) { s.QuantityObservedTime = stamp(time.Minute) }, false},
+		"a new idle time, asleep":           {scaling.Asleep, time.Second, func(s *v1.QueueScalerStatus) { s.IdleStartTime = stamp(time.Minute) }, false},
+		"a new idle time, awake":            {scaling.IdleTimeout, time.Second, func(s *v1.QueueScalerStatus) { s.IdleStartTime = stamp(time.Minute) }, true},
 		"a quantity":                        {scaling.Asleep, time.Second, func(s *v1.QueueScalerStatus) { s.Quantity = ptr.To[int32](1) }, true},
 		"a condition":                       {scaling.JobsWaiting, time.Second, func(s *v1.QueueScalerStatus) { s.Conditions = []metav1.Condition{{Type: "Ready"}} }, true},
 		"the first counts":                  {scaling.Asleep, time.Second, nil, true},
@@ -140,7 +142,7 @@ func TestWorthWriting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := idleScope()
-			status := v1.QueueScalerStatus{Quantity: ptr.To[int32](2), QuantityObservedTime: stamp(0), Queue: &v1.QueueStatus{ObservedTime: *stamp(0)}}
+			status := v1.QueueScalerStatus{Quantity: ptr.To[int32](2), QuantityObservedTime: stamp(0), IdleStartTime: stamp(0), Queue: &v1.QueueStatus{ObservedTime: *stamp(0)}}
 			s.before.Status, s.object.Status = *status.DeepCopy(), *status.DeepCopy()
 			s.object.Status.Queue.ObservedTime = *stamp(test.later)
 			if test.change == nil {
