@@ -22,6 +22,8 @@ func node(t testing.TB, library string) System {
 	t.Helper()
 	directory, err := libraries()
 	must(t, err)
-	script := func(name string) []string { return []string{filepath.Join(directory, "bin", "node"), program(t, "node/"+name), directory, library} }
+	script := func(name string) []string {
+		return []string{filepath.Join(directory, "bin", "node"), program(t, "node/"+name), directory, library}
+	}
 	return System{console: script("console.js"), worker: script("worker.js")}
 }
