@@ -173,27 +173,31 @@ func (e *env) expectReadBeforeEachPatch() {
 // TestAStopThatWaitedLooksAgain has a stop wait for another process type's PATCH, and a job come meanwhile.
 func TestAStopThatWaitedLooksAgain(t *testing.T) {
 	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2}, simulator.Process{Type: "other"})
+	const idleTimeout = 8
 	e.create(plainList, func(s *v1.QueueScaler) {
 		s.Name, s.Spec.Queue.Names, s.Spec.Heroku.ProcessType = "other", []string{"queue:other"}, "other"
 	})
+	e.create(plainList, func(s *v1.QueueScaler) { s.Spec.IdleTimeoutSeconds = idleTimeout })
 	e.awaitReadyWith("other", 0)
-	held, release := make(chan struct{}), make(chan struct{})
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonIdleTimeout)
+	reach := func(idleFor time.Duration) {
+		e.Eventually(time.Now).Should(BeTemporally(">", e.get("scaler").Status.IdleStartTime.Add(idleFor)))
+	}
+	reach((idleTimeout - 3) * time.Second)
+	held, released := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
 	var once sync.Once
-	remove := w.heroku.BeforeRequest(func(r *http.Request) {
+	defer w.heroku.BeforeRequest(func(r *http.Request) {
 		if r.Method == http.MethodPatch && r.Header.Get("Authorization") == "Bearer "+e.token {
-			once.Do(func() { close(held); <-release })
+			once.Do(func() { close(held); <-released })
 		}
-	})
-	defer remove()
+	})()
 	e.push("other")
 	e.Eventually(held).Should(BeClosed())
-
-	e.create(plainList)
-	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonIdleTimeout)
-	ended := e.get("scaler").Status.IdleStartTime.Add(time.Second)
-	e.Eventually(time.Now).Should(BeTemporally(">", ended.Add(2*time.Second)))
+	reach((idleTimeout + 2) * time.Second)
 	e.push("default")
-	close(release)
+	release()
 	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonJobsWaiting)
 	e.awaitQuantityOf("other", 2)
 	for _, scaling := range e.scalings() {
