@@ -219,6 +219,21 @@ func TestATurnComesWhenNoChangeIsOnItsWay(t *testing.T) {
 	})
 }
 
+// TestOneOfTwoGivesUp has two callers wait for the same change until the one before it is answered.
+func TestOneOfTwoGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		go scaleAll(t.Context(), c, scaling("worker", 2))
+		time.Sleep(f.took / 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(f.took/4, cancel)
+		go scaleAll(ctx, c, scaling("mailer", 3))
+		if got := scaleAll(t.Context(), c, scaling("mailer", 3))[0]; got != (outcome{3, nil}) {
+			t.Errorf("outcome %v", got)
+		}
+	})
+}
+
 func TestABadProcessTypeHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := warm(t)
