@@ -132,16 +132,24 @@ func TestConflictingDeletedTogether(t *testing.T) {
 // holdUp has the env's scaler wait in the midst of a reconcile, for an answer of Heroku's.
 func (e *env) holdUp() (release func()) {
 	e.Helper()
+	held, release := e.hold("")
+	e.Eventually(held).Should(BeClosed())
+	return release
+}
+
+// hold holds the env's requests of a method up, any if it is empty, and closes held when the first has come.
+func (e *env) hold(method string) (held <-chan struct{}, release func()) {
 	waiting, released := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	wait := sync.OnceFunc(func() { close(waiting) })
 	remove := w.heroku.BeforeRequest(func(r *http.Request) {
-		if r.Header.Get("Authorization") == "Bearer "+e.token {
-			once.Do(func() { close(waiting) })
+		if r.Header.Get("Authorization") == "Bearer "+e.token && (method == "" || r.Method == method) {
+			wait()
 			<-released
 		}
 	})
-	e.Eventually(waiting).Should(BeClosed())
-	return func() { remove(); close(released) }
+	release = sync.OnceFunc(func() { remove(); close(released) })
+	e.Cleanup(release)
+	return waiting, release
 }
 
 // TestRestartKeepsTheOwner has an operator start anew among two conflicting scalers.

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -184,15 +183,7 @@ func TestAStopThatWaitedLooksAgain(t *testing.T) {
 		e.Eventually(time.Now).Should(BeTemporally(">", e.get("scaler").Status.IdleStartTime.Add(idleFor)))
 	}
 	reach((idleTimeout - 3) * time.Second)
-	held, released := make(chan struct{}), make(chan struct{})
-	release := sync.OnceFunc(func() { close(released) })
-	defer release()
-	var once sync.Once
-	defer w.heroku.BeforeRequest(func(r *http.Request) {
-		if r.Method == http.MethodPatch && r.Header.Get("Authorization") == "Bearer "+e.token {
-			once.Do(func() { close(held); <-released })
-		}
-	})()
+	held, release := e.hold(http.MethodPatch)
 	e.push("other")
 	e.Eventually(held).Should(BeClosed())
 	reach((idleTimeout + 2) * time.Second)

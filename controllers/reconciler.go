@@ -136,7 +136,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.apply(ctx, s)
 	r.wakeups.served(s.name)
 	switch {
-	case s.turnAfter > 0:
+	case s.wantsStop() && !s.hasTurn:
 		return s.reportLater(r.next(s)), nil
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
@@ -209,9 +209,7 @@ type scope struct {
 	news             news     // of the app
 	decision         scaling.Decision
 
-	// hasTurn and turnAfter say whether it may take its time, or how long to wait before asking again.
-	hasTurn   bool
-	turnAfter time.Duration
+	hasTurn bool // for what is not urgent
 }
 
 func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {

@@ -56,7 +56,7 @@ func (r *Reconciler) mayWrite(s *scope) (wait time.Duration, ok bool) {
 	switch {
 	case s.hasTurn || s.urgent():
 		ok = r.takeTurn(s)
-		return s.turnAfter, ok
+		return s.memory.turnAt.Sub(s.now), ok
 	case s.now.Before(s.memory.writtenAt.Add(calmPeriod)):
 		return s.memory.writtenAt.Add(calmPeriod).Sub(s.now), false
 	}
@@ -127,7 +127,7 @@ func (s *scope) conflicting() bool {
 // worthWriting says whether the status says something new, beyond counts and times that were
 // written not long ago.
 func (s *scope) worthWriting() bool {
-	old, now := &s.before.Status, s.object.Status.DeepCopy()
+	old, now := s.before.Status, s.object.Status
 	if equality.Semantic.DeepEqual(old, now) {
 		return false
 	}
@@ -153,8 +153,8 @@ func (s *scope) worthWriting() bool {
 
 // urgent says whether the status tells more than that work came or went.
 func (s *scope) urgent() bool {
-	old, now := s.before.Status.DeepCopy(), s.object.Status.DeepCopy()
-	for _, status := range []*v1.QueueScalerStatus{old, now} {
+	old, now := s.before.Status, s.object.Status
+	for _, status := range []*v1.QueueScalerStatus{&old, &now} {
 		meta.RemoveStatusCondition(&status.Conditions, v1.ConditionActive)
 		status.IdleStartTime, status.Queue, status.QuantityObservedTime, status.Savings = nil, nil, nil, nil
 	}

@@ -63,9 +63,13 @@ func (c *claims) put(who claimant, target targetKey) (rivals []claimant, freed [
 		freed = c.end(who.name)
 	}
 	c.wanted[who.name] = target
-	rivals = c.others(who.name, target)
-	c.by[target] = append(slices.Clone(rivals), who)
-	return rivals, freed
+	claimants := c.by[target]
+	if i := slices.IndexFunc(claimants, func(c claimant) bool { return c.name == who.name }); i >= 0 {
+		claimants[i] = who
+	} else {
+		c.by[target] = append(claimants, who)
+	}
+	return c.others(who.name, target), freed
 }
 
 // drop ends an object's claim and returns those who may now get what it had.

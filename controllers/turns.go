@@ -24,13 +24,13 @@ func newTurns(workers int) *turns { return &turns{free: max(1, workers/4)} }
 // begin takes a turn, which ends with end, or says how long to wait before asking again, as one who has
 // waited.
 func (t *turns) begin(now time.Time, waited bool) (wait time.Duration, ok bool) {
-	if !waited && t.spare(now) {
-		return 0, true
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if waited && t.free > 0 {
-		t.free--
+		t.free-- // its time was kept for it
+		return 0, true
+	}
+	if !waited && t.take(now) {
 		return 0, true
 	}
 	if soon := now.Add(turnPace); t.next.Before(soon) {
@@ -45,6 +45,11 @@ func (t *turns) begin(now time.Time, waited bool) (wait time.Duration, ok bool) 
 func (t *turns) spare(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.take(now)
+}
+
+// take does what spare does, with the lock held.
+func (t *turns) take(now time.Time) bool {
 	if t.free == 0 || now.Before(t.next) {
 		return false
 	}
@@ -62,18 +67,15 @@ func (t *turns) end() {
 // takeTurn says whether an object may do now what is not urgent.
 func (r *Reconciler) takeTurn(s *scope) bool {
 	m := s.memory
-	if s.hasTurn {
-		return true
+	if s.hasTurn || s.now.Before(m.turnAt) { // something else has it looked at in between
+		return s.hasTurn
 	}
-	if s.turnAfter = m.turnAt.Sub(s.now); s.turnAfter > 0 {
-		return false // something else has it looked at in between
+	wait, ok := r.turns.begin(s.now, !m.turnAt.IsZero())
+	s.hasTurn, m.turnAt = ok, time.Time{}
+	if !ok {
+		m.turnAt = s.now.Add(wait)
 	}
-	if s.turnAfter, s.hasTurn = r.turns.begin(s.now, !m.turnAt.IsZero()); s.hasTurn {
-		m.turnAt = time.Time{}
-	} else {
-		m.turnAt = s.now.Add(s.turnAfter)
-	}
-	return s.hasTurn
+	return ok
 }
 
 func (r *Reconciler) endTurn(s *scope) {

@@ -49,8 +49,8 @@ func TestATurnIsKept(t *testing.T) {
 		t.Fatal("no turn, though nobody has one")
 	}
 	for range 2 {
-		if r.takeTurn(s) || s.turnAfter != turnPace {
-			t.Errorf("wait %v", s.turnAfter)
+		if r.takeTurn(s) || s.memory.turnAt != s.now.Add(turnPace) {
+			t.Errorf("turn at %v", s.memory.turnAt)
 		}
 		if s.decide(); r.next(s) != turnPace {
 			t.Errorf("next in %v", r.next(s))

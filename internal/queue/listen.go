@@ -152,19 +152,16 @@ func (l *listening) barrier(ctx context.Context) error {
 
 // keepAlive ends the connection when it gives no sign of life.
 func (l *listening) keepAlive(ctx context.Context) {
-	timer := time.NewTimer(onPulse(time.Now(), heartbeatPeriod))
-	defer timer.Stop()
 	for {
 		select {
 		case <-l.broken:
 			return
-		case <-timer.C:
+		case <-time.After(onPulse(time.Now(), heartbeatPeriod)):
 		}
 		if l.silent(ctx) {
 			l.end()
 			return
 		}
-		timer.Reset(onPulse(time.Now(), heartbeatPeriod))
 	}
 }
 

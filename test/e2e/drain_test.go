@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -18,12 +17,9 @@ var _ = Describe("a drain", func() {
 	// The counterpart of the spec without a drain, where this job is interrupted.
 	It("interrupts no job that comes between the last look and the stop", func(ctx SpecContext) {
 		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
-		var once sync.Once
 		a.beforeStop(func() {
-			once.Do(func() {
-				defer GinkgoRecover()
-				a.enqueue(ctx, "default", 1, 10*time.Second, 0)
-			})
+			defer GinkgoRecover()
+			a.enqueue(ctx, "default", 1, 10*time.Second, 0)
 		})
 		a.scale(ctx, "worker", []string{"default"}, quiet)
 		a.enqueue(ctx, "default", 1, 0, 0)

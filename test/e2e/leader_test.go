@@ -49,6 +49,7 @@ func succeed(ctx SpecContext, die func(a *sidekiqApp, kill func()), changes ...f
 	})
 	a.scale(ctx, "worker", []string{"default"}, changes...)
 	a.enqueue(ctx, "default", 2, 100*time.Millisecond, 0)
+	a.awaitEvents(ctx, "end", 2)
 	Eventually(ctx, killed).Should(BeClosed())
 	a.enqueue(ctx, "default", 2, 100*time.Millisecond, 0)
 	a.awaitEvents(ctx, "end", 4)
@@ -58,11 +59,12 @@ func succeed(ctx SpecContext, die func(a *sidekiqApp, kill func()), changes ...f
 	return a
 }
 
-// beforeStop has something done when Heroku gets a PATCH while workers run, and before it acts on it.
+// beforeStop has something done when Heroku first gets a PATCH while workers run, and before it acts on it.
 func (a *sidekiqApp) beforeStop(do func()) {
+	var once sync.Once
 	DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
 		if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0 {
-			do()
+			once.Do(do)
 		}
 	}))
 }

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"net/http"
-	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -112,16 +110,11 @@ var _ = Describe("the main job", func() {
 	// one interruption that the operator may cause; Sidekiq puts the job back.
 	It("starts workers again for a job that came between the last look and the stop", func(ctx SpecContext) {
 		a := newSidekiqApp(ctx, map[string][]string{"worker": {"default"}}, "-t", "3")
-		var once sync.Once
-		DeferCleanup(w.heroku.BeforeRequest(func(request *http.Request) {
-			if request.Method == http.MethodPatch && w.heroku.Quantity(a.name, "worker") > 0 {
-				once.Do(func() {
-					defer GinkgoRecover()
-					a.enqueue(ctx, "default", 1, 10*time.Second, 0)
-					a.awaitEvents(ctx, "start", 2)
-				})
-			}
-		}))
+		a.beforeStop(func() {
+			defer GinkgoRecover()
+			a.enqueue(ctx, "default", 1, 10*time.Second, 0)
+			a.awaitEvents(ctx, "start", 2)
+		})
 		a.scale(ctx, "worker", []string{"default"})
 		a.enqueue(ctx, "default", 1, 0, 0)
 		a.awaitQuantity(ctx, "worker", 2)
