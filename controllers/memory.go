@@ -34,43 +34,19 @@ type memory struct {
 	since  time.Time
 	hub    *queue.Hub
 	client *heroku.Client
-	// app and processType are the spec's names that target was resolved from.
-	app, processType string
-	target           *v1.Target
+
+	// formation is what is known of the target; all of it goes when the target is left.
+	formation
 
 	// configVar is where the Redis URL comes from, if not from a Secret.
 	configVar configVar
 
-	// claimed is the target for which no rival was found.
-	claimed targetKey
-
-	// quantity is what Heroku last answered; nil if it never did. It is uncertain after a PATCH whose
-	// answer was lost.
-	quantity  *int
-	uncertain bool
-	readAt    time.Time
-	// nextDrift is when to read the formation again although nothing asks for it.
-	nextDrift time.Time
-	drift     drift
-	// confirmed says that Heroku's answer, or the workers' own heartbeats, vouched for the quantity
-	// since the queue became active.
-	confirmed bool
-	// vouchedUntil is until when Heroku's answer to a PATCH does for another active spell.
-	vouchedUntil time.Time
-	// size is that of each dyno, as Heroku last answered, and ledger adds up what they cost.
-	size   string
+	// ledger adds up what the dynos of all targets cost.
 	ledger *cost.Ledger
-	// limit is the most that Heroku allowed; 0 if it refused nothing. It is tried again at limitUntil.
-	limit      int
-	limitUntil time.Time
 
 	// generation is the one that the limit and the retries belong to.
 	generation int64
 	retries    retries
-
-	// unservedSince is when work was first seen waiting without a fresh heartbeat.
-	unservedSince time.Time
-	crashed       bool
 
 	// suspended says whether the last reconcile found the object suspended; idleFloor is when it
 	// last ceased to be.
@@ -86,39 +62,12 @@ type memory struct {
 	windows        []schedule.Window
 	windowsProblem *problem
 
-	// rescue is what came of starting workers for orphans.
-	rescue rescue
-
-	// startedAt is when dynos were last started from zero, until their first process is heard, and
-	// heardBefore are the processes heard until then.
-	startedAt   time.Time
-	heardBefore map[string]bool
-	// workerStart is how long that took the last time; 0 if it was not seen yet.
-	workerStart time.Duration
-
-	// quieted is when each process was last told to take no more jobs, in the drain that is going on.
-	quieted map[string]time.Time
-	// drainProblem is why a drain may not begin.
-	drainProblem *problem
-	// signalRefusal is why Redis refused to tell workers; it is asked again at signalAgainAt.
-	signalRefusal string
-	signalAgainAt time.Time
-
 	// releasingSince is when the release of the old target, or of the only one, began.
 	releasingSince time.Time
 }
 
-// know takes in what Heroku answered.
-func (m *memory) know(formation heroku.Formation, now time.Time) {
-	m.quantity, m.size, m.uncertain, m.readAt = &formation.Quantity, formation.Size, false, now
-	m.confirmed = true
-}
-
 // leave forgets the target and what was known of it.
-func (m *memory) leave() { m.target, m.quantity, m.vouchedUntil = nil, nil, time.Time{} }
-
-// doubt says that the quantity may have changed: nothing is stopped until it is read again.
-func (m *memory) doubt() { m.uncertain, m.confirmed = true, false }
+func (m *memory) leave() { m.formation = formation{} }
 
 // memories holds the memory of every object.
 type memories struct {
