@@ -90,7 +90,7 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 		a.t.Error(err)
 		return
 	}
-	m := &memory{client: client, nextDrift: time.Now().Add(rand.N(5 * time.Minute))}
+	m := &memory{client: client, formation: formation{nextDrift: time.Now().Add(rand.N(5 * time.Minute))}}
 	quantity, wanted := 0, 0
 	turns, since := time.Now().Add(rest()), time.Time{}
 	for ctx.Err() == nil {

@@ -31,10 +31,10 @@ func idleScope() *scope {
 	}
 	return &scope{
 		object: object, before: object.DeepCopy(), name: client.ObjectKeyFromObject(object),
-		memory: &memory{
+		memory: &memory{formation: formation{
 			quantity: ptr.To(0), readAt: epoch, nextDrift: epoch.Add(time.Minute),
 			target: &v1.Target{AppID: "id", AppName: "shop", ProcessType: "worker"},
-		},
+		}},
 		now: epoch,
 		snapshot: queue.Snapshot{
 			Observation: queue.Observation{Start: epoch, End: epoch, Heartbeats: true, Processed: -1},
