@@ -29,11 +29,16 @@ patches:
     patch: '[{"op": "replace", "path": "/subjects/0/namespace", "value": "%[1]s"}]'
 `, w.namespace, config)
 	Expect(os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(overlay), 0o600)).To(Succeed())
-	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	apply := exec.CommandContext(ctx, kubectl, "--kubeconfig", w.kubeconfig, "apply", "-k", directory)
-	output, err := apply.CombinedOutput()
+	output, err := w.kubectl(ctx, w.kubeconfig, "apply", "-k", directory).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(output))
 	return w.impersonate(directory, "system:serviceaccount:"+w.namespace+":queuescaler")
+}
+
+// kubectl acts with a kubeconfig, and keeps what it learns beside the suite's files, not in the home directory.
+func (w *world) kubectl(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
+	program := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	args = append([]string{"--kubeconfig", kubeconfig, "--cache-dir", filepath.Join(filepath.Dir(w.kubeconfig), "cache")}, args...)
+	return exec.CommandContext(ctx, program, args...) //nolint:gosec // our own
 }
 
 func (w *world) impersonate(directory, user string) string {
@@ -49,10 +54,8 @@ func (w *world) impersonate(directory, user string) string {
 
 var _ = Describe("the operator's rights", func() {
 	It("end at the namespaces it was given", func(ctx SpecContext) {
-		kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
 		may := func(args ...string) string {
-			args = append([]string{"--kubeconfig", w.operatorKubeconfig, "auth", "can-i"}, args...)
-			output, _ := exec.CommandContext(ctx, kubectl, args...).Output() // exits 1 for no
+			output, _ := w.kubectl(ctx, w.operatorKubeconfig, append([]string{"auth", "can-i"}, args...)...).Output() // exits 1 for no
 			return string(output)
 		}
 		Expect(may("get", "secrets", "-n", w.namespace)).To(HavePrefix("yes"))

@@ -75,12 +75,15 @@ type result struct {
 	exit           int
 }
 
-// node runs a script with nothing of the tests' own environment, and nothing that leaves the machine.
+// node runs a script with nothing of the tests' own environment, and nothing that leaves the machine. The CLI
+// has git write its global configuration, which replaces the file that GIT_CONFIG_GLOBAL names, were it a device.
 func (n tenant) node(t *testing.T, arguments ...string) (r result) {
 	t.Helper()
+	home := t.TempDir()
 	command := exec.CommandContext(t.Context(), filepath.Join(clients, "bin", "node"), arguments...)
 	command.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GIT_CONFIG_GLOBAL=" + os.DevNull, "NO_COLOR=1",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NO_COLOR=1",
+		"GIT_CONFIG_GLOBAL=" + filepath.Join(home, ".gitconfig"), "GIT_CONFIG_NOSYSTEM=1",
 		"NODE_PATH=" + filepath.Join(clients, "node_modules"),
 		"HEROKU_HOST=" + platform.URL(), "HEROKU_PARTICLEBOARD_URL=" + platform.URL(), "HEROKU_API_KEY=" + n.token,
 		"DISABLE_TELEMETRY=true", "HEROKU_DISABLE_AUTOUPDATE=1", "HEROKU_SKIP_NEW_VERSION_CHECK=1",
