@@ -39,7 +39,7 @@ func (s *scope) decide() {
 	if !s.decision.Reason.Active() {
 		s.memory.confirmed = false
 	}
-	if s.decision.Reason != scaling.ProvenIdle {
+	if s.decision.Reason != scaling.ProvenIdle && !s.draining() {
 		s.memory.drainProblem = nil
 	}
 }

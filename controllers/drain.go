@@ -2,10 +2,7 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -36,74 +33,6 @@ func (s *scope) drain() *scaling.Drain {
 	}
 	timeout := time.Duration(s.object.Spec.Drain.TimeoutSeconds) * time.Second
 	return &scaling.Drain{Free: s.workersFree(), Deadline: s.object.Status.DrainStartTime.Add(timeout)}
-}
-
-// workersFree says whether every worker of the formation said that it is quiet and has no job. It
-// takes the signal at one heartbeat and says so at the next, so that it has been quiet since then.
-// If none is heard, they must have had the time to be heard again.
-func (s *scope) workersFree() bool {
-	workers := s.formationWorkers()
-	if len(workers) == 0 {
-		return !s.now.Before(s.snapshot.SettledAt)
-	}
-	return !slices.ContainsFunc(workers, func(p queue.Process) bool { return !p.Fresh() || !p.Quiet || p.Busy > 0 })
-}
-
-// formationWorkers are the processes of the formation's dynos, as far as names and tags tell.
-func (s *scope) formationWorkers() []queue.Process {
-	tag := s.object.Spec.Drain.ProcessTag
-	var workers []queue.Process
-	for _, process := range s.snapshot.Processes {
-		if process.Dyno != "" && (tag == "" || process.Tag == tag) {
-			workers = append(workers, process)
-		}
-	}
-	return workers
-}
-
-// mayDrain returns why the formation's processes cannot be told for certain from those of other
-// apps, whose dynos have the same names; empty if they can. Telling others' workers to take no more
-// jobs would stop their work for good.
-func (s *scope) mayDrain() string {
-	spec, quantity := s.object.Spec, *s.memory.quantity
-	workers := s.formationWorkers()
-	if len(workers) == 0 {
-		return fmt.Sprintf("no worker process is called %s.1 or alike%s: Sidekiq takes the name from the environment variable DYNO",
-			spec.Heroku.ProcessType, taggedWith(spec.Drain.ProcessTag))
-	}
-	dynos, tags, foreign := map[string]int{}, map[string]bool{}, false
-	for _, worker := range workers {
-		dynos[worker.Dyno]++
-		tags[worker.Tag] = true
-		number, err := strconv.Atoi(strings.TrimPrefix(worker.Dyno, spec.Heroku.ProcessType+"."))
-		foreign = foreign || (err == nil && number > quantity)
-	}
-	twice := len(dynos) < len(workers)
-	switch cure := "start this app's with sidekiq -g TAG, and set spec.drain.processTag to TAG"; {
-	case spec.Drain.ProcessTag == "" && (twice || len(tags) > 1):
-		return fmt.Sprintf("several worker processes are called %s: %s", mostCommon(dynos), cure)
-	case foreign || len(dynos) > quantity:
-		return fmt.Sprintf("more worker processes are called after %s%s than the formation's %d dynos, so some are another app's: %s",
-			spec.Heroku.ProcessType, taggedWith(spec.Drain.ProcessTag), quantity, cure)
-	}
-	return ""
-}
-
-func taggedWith(tag string) string {
-	if tag == "" {
-		return ""
-	}
-	return fmt.Sprintf(" and tagged %q", tag)
-}
-
-// mostCommon is the name that occurs most often, the first of several.
-func mostCommon(names map[string]int) (most string) {
-	for name, count := range names {
-		if most == "" || count > names[most] || (count == names[most] && name < most) {
-			most = name
-		}
-	}
-	return most
 }
 
 // mustDrain says whether workers are to be told before they are stopped.
@@ -145,14 +74,26 @@ func (s *scope) refuseDrain(why string) {
 }
 
 // drainOn looks how far the drain has come, and tells workers that do not know of it: new ones, and
-// those whose signal was lost.
+// those whose signal was lost. On doubt whose workers they are nobody is told.
 func (r *Reconciler) drainOn(ctx context.Context, s *scope) {
-	if s.memory.hub == nil || !r.lookAgain(ctx, s) {
+	if s.memory.hub == nil || s.memory.quantity == nil || !r.lookAgain(ctx, s) {
+		return
+	}
+	if s.memory.drainProblem = nil; !s.untold() {
+		return
+	}
+	if why := s.mayDrain(); why != "" {
+		s.refuseDrain(why)
 		return
 	}
 	if err := r.quiet(ctx, s); err != nil {
 		s.queueProblem = ofQueue(err)
 	}
+}
+
+// untold reports whether some worker of the formation is heard that is not quiet.
+func (s *scope) untold() bool {
+	return slices.ContainsFunc(s.formationWorkers(), func(p queue.Process) bool { return p.Fresh() && !p.Quiet })
 }
 
 // quiet tells the workers that are not quiet, and were not told lately, to take no more jobs.

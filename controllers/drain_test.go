@@ -176,6 +176,45 @@ func TestDrainRefused(t *testing.T) {
 	e.Expect(e.told(foreign)).To(BeFalse(), "another app's worker is left alone")
 }
 
+// TestDrainOfEmbeddedWorkers has workers that ignore the signal: a drain of them would never end.
+func TestDrainOfEmbeddedWorkers(t *testing.T) {
+	e := newEnv(t, twoWorkers())
+	const embedded = `{"queues":["default"],"embedded":true}`
+	e.beat(first, embedded, "0", "false")
+	e.create(drains)
+	e.Eventually(func(g Gomega) {
+		e.beat(first, embedded, "0", "false")
+		g.Expect(e.get("scaler").Status.Conditions).To(ContainElement(And(HaveField("Type", v1.ConditionStalled),
+			HaveField("Reason", v1.ReasonDrainRefused), HaveField("Message", ContainSubstring("set spec.drain.mode to None")))))
+	}, patience, time.Second).Should(Succeed())
+	e.Expect(e.told(first)).To(BeFalse())
+	e.Expect(e.quantity("worker")).To(Equal(2))
+	e.patch("scaler", func(s *v1.QueueScaler) { s.Spec.Drain.Mode = v1.DrainNone })
+	e.Eventually(func() int { e.beat(first, embedded, "0", "false"); return e.quantity("worker") }, patience, time.Second).Should(BeZero())
+}
+
+// TestOthersDuringDrain has workers of another app appear while this one's are being told: they are left alone,
+// and a person learns of them.
+func TestOthersDuringDrain(t *testing.T) {
+	e := newEnv(t, twoWorkers())
+	e.work()
+	e.awaitTold()
+	const third, foreign = "worker.2:4:c", "worker.1:4:z"
+	e.do("srem", "processes", second)
+	e.do("del", second)
+	e.Eventually(func(g Gomega) {
+		e.beats(true, first)
+		e.beats(false, foreign, third)
+		g.Expect(e.get("scaler").Status.Conditions).To(ContainElement(And(HaveField("Type", v1.ConditionStalled),
+			HaveField("Reason", v1.ReasonDrainRefused), HaveField("Message", ContainSubstring("spec.drain.processTag")))))
+	}, patience, time.Second).Should(Succeed())
+	e.Expect(e.told(foreign) || e.told(third)).To(BeFalse(), "nobody is told on doubt")
+	e.do("srem", "processes", foreign)
+	e.do("del", foreign)
+	e.beatUntil("the formation's own is told", func() bool { e.beats(true, first); return e.told(third) }, false, third)
+	e.beatUntil("the free workers should be stopped", func() bool { return e.quantity("worker") == 0 }, true, first, third)
+}
+
 // TestDrainWithoutRights has a Redis user that may only read.
 func TestDrainWithoutRights(t *testing.T) {
 	e := newEnv(t, twoWorkers())
@@ -322,6 +361,8 @@ func TestMayDrain(t *testing.T) {
 		"two of one name, one tag right": {[]queue.Process{one, two, process("worker.1:4:z", "worker.1", "other")}, "app", ""},
 		"no tag right":                   {[]queue.Process{one, two}, "shop", `tagged "shop"`},
 		"several processes in a dyno":    {[]queue.Process{one, process("worker.1:5:z", "worker.1", "app")}, "app", ""},
+		"an embedded one":                {[]queue.Process{one, {Identity: second, Dyno: "worker.2", Tag: "app", Embedded: true}}, "", "set spec.drain.mode to None"},
+		"another's that is embedded":     {[]queue.Process{one, {Identity: "web.1:4:b", Tag: "app", Embedded: true}}, "", ""},
 		"a tag on too many":              {[]queue.Process{one, two, process("worker.3:4:z", "worker.3", "app")}, "app", "more worker processes"},
 	} {
 		t.Run(name, func(t *testing.T) {

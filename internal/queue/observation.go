@@ -96,6 +96,9 @@ type Process struct {
 	Busy int64
 	// Quiet processes finish what they have and take no more jobs.
 	Quiet bool
+	// Embedded processes run inside another program (Sidekiq.configure_embed, 7.0 and later). An embedded
+	// process takes its signals off Redis and ignores them.
+	Embedded bool
 }
 
 // Fresh says whether the heartbeat is recent: processes beat every 5 or 10 seconds.

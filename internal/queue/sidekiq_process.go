@@ -51,7 +51,7 @@ func (p *processLook) read() error {
 	p.exists = true
 	values := p.details.Val()
 	info, _ := values[0].(string)
-	p.queues, p.Tag = readInfo(info)
+	p.queues, p.Tag, p.Embedded = readInfo(info)
 	p.Quiet = values[2] == "true"
 	busy, _ := values[1].(string)
 	count, err := strconv.ParseInt(busy, 10, 64)
@@ -90,18 +90,19 @@ func (p *processLook) inFlight(serves bool, counts func(queue string) bool) (int
 	return total, nil
 }
 
-// readInfo reads a process's queues and its tag from its info: capsules since 8.0.9, queues before
-// 9.0. The queues are nil if none are named.
-func readInfo(info string) (queues []string, tag string) {
+// readInfo reads a process's queues, its tag and whether it is embedded from its info: capsules since
+// 8.0.9, queues before 9.0. The queues are nil if none are named.
+func readInfo(info string) (queues []string, tag string, embedded bool) {
 	var parsed struct {
 		Tag      string   `json:"tag"`
+		Embedded bool     `json:"embedded"`
 		Queues   []string `json:"queues"`
 		Capsules map[string]struct {
 			Weights map[string]json.Number `json:"weights"`
 		} `json:"capsules"`
 	}
 	if json.Unmarshal([]byte(info), &parsed) != nil {
-		return nil, ""
+		return nil, "", false
 	}
 	queues = append(queues, parsed.Queues...)
 	for _, capsule := range parsed.Capsules {
@@ -109,7 +110,7 @@ func readInfo(info string) (queues []string, tag string) {
 			queues = append(queues, queue)
 		}
 	}
-	return queues, parsed.Tag
+	return queues, parsed.Tag, parsed.Embedded
 }
 
 // queueOfWork reads the queue from an entry of a work hash.

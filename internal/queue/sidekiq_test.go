@@ -269,3 +269,24 @@ func TestNotServed(t *testing.T) {
 	beat(t, client, "worker.2:4:x", serving("slow"), "0")
 	check("default", "mailers")
 }
+
+// TestReadInfo has the infos of several versions of Sidekiq, and broken ones.
+func TestReadInfo(t *testing.T) {
+	for info, want := range map[string]struct {
+		queues, tag string
+		embedded    bool
+	}{
+		`{"queues":["a","b"],"tag":"shop"}`:                      {"a,b", "shop", false},
+		`{"capsules":{"default":{"weights":{"a":1}}},"tag":"x"}`: {"a", "x", false},
+		`{"queues":["a"],"embedded":true}`:                       {"a", "", true},
+		`{"queues":["a"],"embedded":false}`:                      {"a", "", false},
+		`{"queues":["a"],"embedded":"yes"}`:                      {"", "", false},
+		`no JSON`:                                                {"", "", false},
+		``:                                                       {"", "", false},
+	} {
+		queues, tag, embedded := readInfo(info)
+		if got := strings.Join(queues, ","); got != want.queues || tag != want.tag || embedded != want.embedded {
+			t.Errorf("%s: %q %q %v", info, got, tag, embedded)
+		}
+	}
+}
