@@ -50,9 +50,9 @@ type Settings struct {
 }
 
 // ParseEndpoint understands redis://[user:password@]host[:port][,host[:port]…][/database], and
-// rediss:// for TLS. More hosts may also come as go-redis has them: ?addr=host:port&addr=host:port.
-// Only a cluster and sentinels have several. The error is an *Error of kind URLInvalid or TLSFailed,
-// and names what is wrong without quoting the URL.
+// rediss:// for TLS. Hosts, the database and the credentials may also come in its query:
+// ?addr=host:port&addr=host:port&db=2. Only a cluster and sentinels have several hosts. The error is an
+// *Error of kind URLInvalid or TLSFailed, and names what is wrong without quoting the URL.
 func ParseEndpoint(rawURL string, settings Settings) (Endpoint, error) {
 	rawURL, hosts := cutHosts(strings.TrimSpace(rawURL))
 	parsed, err := url.Parse(rawURL)
@@ -60,27 +60,34 @@ func ParseEndpoint(rawURL string, settings Settings) (Endpoint, error) {
 		return Endpoint{}, invalidURL("it cannot be parsed; a special character in the password must be percent-encoded")
 	}
 	if parsed.Scheme != "redis" && parsed.Scheme != "rediss" {
-		return Endpoint{}, invalidURL("it must begin with redis:// or rediss://")
+		return Endpoint{}, invalidScheme(parsed.Scheme)
 	}
-	addresses, err := parseHosts(slices.Concat([]string{parsed.Host}, hosts, parsed.Query()["addr"]), settings.Mode)
+	query, err := parseQuery(parsed.RawQuery, parsed.Scheme)
 	if err != nil {
 		return Endpoint{}, err
 	}
-	database, err := parseDatabase(parsed.Path, settings.Mode)
+	addresses, err := parseHosts(slices.Concat([]string{parsed.Host}, hosts, query.hosts), settings.Mode)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	database, err := query.databaseWith(parsed.Path, settings.Mode)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	username, password, err := query.credentials(parsed.User)
 	if err != nil {
 		return Endpoint{}, err
 	}
 	if err := settings.checkCertificates(); err != nil {
 		return Endpoint{}, err
 	}
-	password, _ := parsed.User.Password()
 	if parsed.Scheme != "rediss" {
 		settings.Verification, settings.CA, settings.Certificate, settings.Key = 0, "", "", ""
 	}
 	return Endpoint{
 		Addresses: addresses,
 		Database:  database,
-		Username:  parsed.User.Username(),
+		Username:  username,
 		Password:  secret.Text(password),
 		TLS:       parsed.Scheme == "rediss",
 		Settings:  settings,
@@ -129,19 +136,15 @@ func parseHosts(hosts []string, mode Mode) (string, error) {
 
 func (e Endpoint) addresses() []string { return strings.Split(e.Addresses, ",") }
 
-func parseDatabase(path string, mode Mode) (int, error) {
-	path = strings.Trim(path, "/")
-	if path == "" {
-		return 0, nil
+func invalidScheme(scheme string) *Error {
+	const begin = "it must begin with redis:// or rediss://"
+	switch scheme {
+	case "unix", "redis+socket", "redis-socket", "redis+unix":
+		return invalidURL(begin + ": Redis behind a socket file cannot be reached from a cluster; have it listen on TCP")
+	case "redis-sentinel", "redis+sentinel", "rediss-sentinel", "sentinel":
+		return invalidURL(begin + "; sentinels are named by spec.redis.mode Sentinel")
 	}
-	database, err := strconv.Atoi(path)
-	if err != nil || database < 0 {
-		return 0, invalidURL("its path must be a database number, such as /0")
-	}
-	if database > 0 && mode == ModeCluster {
-		return 0, invalidURL("a cluster has no database but 0")
-	}
-	return database, nil
+	return invalidURL(begin)
 }
 
 func invalidURL(what string) *Error {

@@ -34,7 +34,7 @@ func TestParseSeveralHosts(t *testing.T) {
 	for rawURL, want := range map[string]map[Mode]string{
 		"redis://a":                            {ModeCluster: "a:6379", ModeSentinel: "a:26379"},
 		"redis://a,b:7000,[::1]":               {ModeCluster: "a:6379,b:7000,[::1]:6379", ModeSentinel: "a:26379,b:7000,[::1]:26379"},
-		"rediss://u:p,w%40@a:1,b:2/0?x=1":      {ModeCluster: "a:1,b:2", ModeSentinel: "a:1,b:2"},
+		"rediss://u:p,w%40@a:1,b:2/0?db=0":     {ModeCluster: "a:1,b:2", ModeSentinel: "a:1,b:2"},
 		"redis://a:1?addr=b:2&addr=[::1]:3":    {ModeCluster: "a:1,b:2,[::1]:3", ModeSentinel: "a:1,b:2,[::1]:3"},
 		"redis://a:1,b:2/3":                    {ModeSentinel: "a:1,b:2"},
 		"redis://:" + canary + "@a,:7000":      {},
