@@ -27,7 +27,7 @@ const (
 
 // apply makes the formation what was decided: a stop first, since what it finds may want a start.
 func (r *Reconciler) apply(ctx context.Context, s *scope) {
-	if s.formationProblem != nil && !s.mayWake() {
+	if s.formationProblem != nil && !s.mayStart() {
 		return
 	}
 	if s.draining() {
@@ -36,14 +36,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) {
 	if s.wantsStop() {
 		r.stop(ctx, s)
 	}
-	if s.wantsStart() {
+	if s.wantsStart() && s.mayStart() {
 		r.start(ctx, s)
 	}
 }
 
-// mayWake says whether a start may be tried although the last call failed.
-func (s *scope) mayWake() bool {
-	return s.formationProblem == s.memory.retries.last && s.memory.target != nil && !s.now.Before(s.memory.retries.wakeAt)
+// mayStart reports whether a start may be tried, whatever became of other calls.
+func (s *scope) mayStart() bool {
+	m := s.memory
+	return m.target != nil && !s.now.Before(m.retries.wakeAt) && (s.formationProblem == nil || s.formationProblem == m.retries.last)
 }
 
 func (s *scope) wantsStop() bool {
@@ -56,9 +57,9 @@ func (s *scope) wantsStop() bool {
 func (s *scope) wantsStart() bool {
 	desired, quantity := s.decision.Desired, s.memory.quantity
 	switch {
-	case desired == nil || quantity == nil || !s.decision.Reason.Active() || s.leavesDrift():
+	case desired == nil || !s.decision.Reason.Active() || s.leavesDrift():
 		return false
-	case *desired > *quantity:
+	case quantity == nil || *desired > *quantity:
 		return true
 	}
 	return !s.memory.confirmed && (s.memory.uncertain || !s.vouched(*desired))
@@ -141,12 +142,13 @@ func (r *Reconciler) start(ctx context.Context, s *scope) {
 func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	m, wanted, before := s.memory, *s.decision.Desired, *s.memory.quantity
-	reason := s.decision.Reason
+	m, wanted, reason := s.memory, *s.decision.Desired, s.decision.Reason
+	before := m.before(wanted)
 	change := s.scaling(m.target, wanted)
 	r.wakeups.served(s.name)
 	change.AtOnce = wanted > 0 && !r.wakeups.more()
 	formation, err := m.client.Scale(ctx, change)
+	s.elapse()
 	if err != nil {
 		s.scaleFailed(err, change.Priority)
 		return
@@ -172,6 +174,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 			"Heroku was asked for %d dynos and answered %d", wanted, formation.Quantity)}
 		m.retries.scalings++
 		m.retries.failed(s.formationProblem, s.now)
+		m.retries.startFailed(s.formationProblem, s.now)
 	}
 	r.tellScaled(ctx, s, reason, before, formation.Quantity)
 }
@@ -208,14 +211,18 @@ func (r *Reconciler) tellScaled(ctx context.Context, s *scope, reason scaling.Re
 func (s *scope) scaleFailed(err error, p heroku.Priority) {
 	m := s.memory
 	m.retries.scalings++
-	s.failed(err, p)
-	known, ok := errors.AsType[*heroku.Error](err)
-	if !ok || !known.OutcomeKnown() {
-		m.doubt()
-		return
+	s.failed(err)
+	if p == heroku.Wake {
+		m.retries.startFailed(s.formationProblem, s.now)
 	}
-	if known.Kind == heroku.AboveLimit {
-		m.limit, m.limitUntil = known.Limit, s.now.Add(limitMemory)
+	known, ok := errors.AsType[*heroku.Error](err)
+	switch {
+	case !ok || !known.OutcomeKnown():
+		m.doubt()
+	case known.Kind == heroku.AppNotFound:
+		m.gone()
+	case known.Kind == heroku.AboveLimit:
+		m.limit, m.limitUntil, m.remembered = known.Limit, s.now.Add(limitMemory), nil
 		s.formationProblem.message = fmt.Sprintf("Heroku refused %d dynos, its limit is %d (%s): set spec.activeQuantity to at most that, or have the limit raised",
 			s.object.Spec.ActiveQuantity, known.Limit, known.Message)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/heroku/simulator"
@@ -94,7 +96,8 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 	quantity, wanted := 0, 0
 	turns, since := time.Now().Add(rest()), time.Time{}
 	for ctx.Err() == nil {
-		s := &scope{object: &v1.QueueScaler{}, memory: m, now: time.Now()}
+		m.quantity = &quantity
+		s := &scope{object: &v1.QueueScaler{}, memory: m, now: time.Now(), clock: clock.RealClock{}}
 		if storm := a.nextStorm(s.now); wanted == 0 {
 			turns = earliestOf(turns, storm)
 		}
@@ -109,7 +112,8 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 			}
 			formation, err := client.Scale(ctx, scaling)
 			if err != nil {
-				s.failed(err, scaling.Priority)
+				s.elapse()
+				s.scaleFailed(err, scaling.Priority)
 				break
 			}
 			quantity = formation.Quantity
@@ -119,7 +123,8 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 		case !s.now.Before(m.nextDrift) && !s.now.Before(m.retries.restAt):
 			formation, err := client.Formation(ctx, app, "worker", heroku.ReadOptions{Priority: heroku.Drift})
 			if err != nil {
-				s.failed(err, heroku.Drift)
+				s.elapse()
+				s.readFailed(err)
 				break
 			}
 			if quantity != formation.Quantity {

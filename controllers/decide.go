@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/utils/ptr"
+
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/scaling"
 	"github.com/queuescaler/queuescaler/internal/schedule"
@@ -35,6 +37,9 @@ func (s *scope) decide() {
 
 		WindowsDoubtful: windowsProblem != nil,
 	})
+	if least := s.memory.remembered; least != nil && s.memory.quantity == nil && s.decision.Desired != nil {
+		s.decision.Desired = ptr.To(max(*s.decision.Desired, *least)) // more may run than is known of
+	}
 	s.memory.drift.edge(s.decision.Reason.Active())
 	if !s.decision.Reason.Active() {
 		s.memory.confirmed = false

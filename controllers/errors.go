@@ -104,18 +104,26 @@ func ofEndpoint(err error) *problem {
 	return &problem{reason: v1.ReasonRedisURLInvalid, message: "the Redis URL cannot be used", class: settled}
 }
 
-// retries spaces out calls to Heroku after failures. Starting workers is tried sooner than all else.
+// retries spaces out calls to Heroku after failures. What delays a start is the failure of starts, and
+// of nothing else.
 type retries struct {
+	// failures are the calls that failed in a row.
 	failures int
-	// scalings are the PATCHes among them that failed in a row, however reads went in between.
-	scalings       int
-	wakeAt, restAt time.Time
-	last           *problem
+	// scalings are the PATCHes among them, and starts those that start, however reads went in between.
+	scalings, starts int
+	// wakeAt is when a start may be tried again, lookAt is that of a read that a start has to wait for,
+	// and restAt that of all else.
+	wakeAt, lookAt, restAt time.Time
+	last                   *problem
 }
 
 const (
-	// longestWake bounds the wait of a start: nobody may wait long for a worker.
+	// longestWake bounds the wait of a start after a failure that passes by itself: nobody may wait long
+	// for a worker.
 	longestWake = 5 * time.Second
+	// longestSettledWake is the same for what somebody may have to cure: a Heroku that is well again may
+	// have said so by mistake.
+	longestSettledWake = time.Minute
 	// limitedWake is the wait of a start for which the rate budget has nothing left: whether it has is
 	// mostly known without asking Heroku.
 	limitedWake = 2 * time.Second
@@ -123,19 +131,18 @@ const (
 	limitedRest = 30 * time.Second
 	// longestRest bounds the wait of a stop or a drift read.
 	longestRest = 5 * time.Minute
-	// settledRest is the wait after an error that somebody must cure. What they change (the Secret,
-	// the spec) is seen at once; this is for what is changed at Heroku.
+	// settledRest is that after an error that somebody must cure. What they change (the Secret, the spec)
+	// is seen at once; this is for what is changed at Heroku.
 	settledRest = 10 * time.Minute
 	// missingRest is the wait for an app or a process type to appear at Heroku.
 	missingRest = 30 * time.Second
 )
 
-// failed plans the next calls after a problem.
+// failed plans the next calls, but for starts, after a problem at some time.
 func (r *retries) failed(p *problem, now time.Time) {
 	r.failures++
 	r.last = p
-	backoff := time.Second << min(max(r.failures, r.scalings)-1, 9)
-	rest, wake := min(longestRest, backoff), min(longestWake, backoff)
+	rest := min(longestRest, backoff(max(r.failures, r.scalings)))
 	switch p.class {
 	case limited:
 		rest = limitedRest
@@ -143,23 +150,42 @@ func (r *retries) failed(p *problem, now time.Time) {
 			rest = max(time.Second, p.retryAfter+p.retryAfter/4) // and later by the jitter
 		}
 	case missing:
-		rest, wake = missingRest, missingRest
+		rest = missingRest
 	case settled:
-		rest, wake = settledRest, settledRest
+		rest = settledRest
 	}
-	switch {
-	case p.held: // until its turn: starts are served one after the other
-		r.wakeAt = now.Add(min(p.retryAfter, limitedWake))
-	case p.class == limited:
-		r.wakeAt = now.Add(jitter(limitedWake))
-	default:
-		r.wakeAt = now.Add(jitter(max(wake, min(p.retryAfter, longestWake))))
-	}
+	r.lookAt = now.Add(p.pause(r.failures))
 	r.restAt = now.Add(max(jitter(rest), p.retryAfter))
 }
 
-// read takes in a read that succeeded: all may be tried again.
-func (r *retries) read() { *r = retries{scalings: r.scalings} }
+// startFailed plans the next start after a problem of one.
+func (r *retries) startFailed(p *problem, now time.Time) {
+	r.starts++
+	r.wakeAt = now.Add(p.pause(r.starts))
+}
+
+// pause is how long work that waits lets pass after so many failures in a row.
+func (p *problem) pause(failures int) time.Duration {
+	wake := backoff(failures)
+	switch p.class {
+	case limited:
+		if p.held { // until its turn: starts are served one after the other
+			return min(p.retryAfter, limitedWake)
+		}
+		return jitter(limitedWake)
+	case missing:
+		return jitter(min(missingRest, wake))
+	case settled:
+		return jitter(min(longestSettledWake, wake))
+	}
+	return jitter(min(longestWake, max(wake, p.retryAfter)))
+}
+
+// backoff doubles a second with each failure.
+func backoff(failures int) time.Duration { return time.Second << min(max(0, failures-1), 9) }
+
+// read takes in a read that succeeded: all but starts may be tried again.
+func (r *retries) read() { *r = retries{scalings: r.scalings, starts: r.starts, wakeAt: r.wakeAt} }
 
 // scaled takes in a PATCH that succeeded.
 func (r *retries) scaled() { *r = retries{} }

@@ -12,8 +12,11 @@ import (
 type formation struct {
 	// app and processType are the spec's names that target was resolved from.
 	app, processType string
-	// target is nil until Heroku has answered.
+	// target is nil until Heroku has answered, now or to an operator before.
 	target *v1.Target
+	// byName says that the app is looked for by the spec's name, since there is none of the UUID that the
+	// status tells.
+	byName bool
 	// claimed is the target for which no rival was found.
 	claimed targetKey
 
@@ -21,7 +24,10 @@ type formation struct {
 	// answer was lost.
 	quantity  *int
 	uncertain bool
-	readAt    time.Time
+	// remembered is what an operator before told of the quantity, until Heroku answers: a start asks for
+	// no fewer dynos.
+	remembered *int
+	readAt     time.Time
 	// nextDrift is when to read the formation again although nothing asks for it.
 	nextDrift time.Time
 	drift     drift
@@ -62,8 +68,20 @@ type formation struct {
 // know takes in what Heroku answered.
 func (f *formation) know(answer heroku.Formation, now time.Time) {
 	f.quantity, f.size, f.uncertain, f.readAt = &answer.Quantity, answer.Size, false, now
+	f.remembered = nil
 	f.confirmed = true
 }
 
 // doubt says that the quantity may have changed: nothing is stopped until it is read again.
 func (f *formation) doubt() { f.uncertain, f.confirmed = true, false }
+
+// before is the quantity as far as it is known, for a change to another one.
+func (f *formation) before(wanted int) int {
+	switch {
+	case f.quantity != nil:
+		return *f.quantity
+	case f.remembered != nil:
+		return *f.remembered
+	}
+	return wanted
+}

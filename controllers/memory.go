@@ -67,7 +67,23 @@ type memory struct {
 }
 
 // leave forgets the target and what was known of it.
-func (m *memory) leave() { m.formation = formation{} }
+func (m *memory) leave() { m.formation = formation{app: m.app, processType: m.processType} }
+
+// aim leaves the target if the spec names another one.
+func (m *memory) aim(app, processType string) {
+	if m.app != app || m.processType != processType {
+		m.app, m.processType = app, processType
+		m.leave()
+	}
+}
+
+// gone leaves a target that Heroku does not know. Whoever was looked for by UUID is looked for by name,
+// which may be another app's now, and the other way round.
+func (m *memory) gone() {
+	byName := m.byName
+	m.leave()
+	m.byName = !byName
+}
 
 // memories holds the memory of every object.
 type memories struct {

@@ -27,7 +27,11 @@ func (r *Reconciler) observeQueue(ctx context.Context, s *scope) {
 	if err == nil {
 		s.useHub(hub)
 		name := s.name
-		err = hub.Watch(s.id(), s.queueSpec(), func(wake bool) { r.wakeups.enqueue(name, wake) })
+		err = hub.Watch(s.id(), s.queueSpec(), func(wake bool) {
+			if r.wakeups.enqueue(name, wake); wake {
+				r.interrupts.end(name)
+			}
+		})
 	}
 	if err != nil {
 		s.queueProblem = &problemInternal
@@ -100,17 +104,52 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 		return
 	}
 	m, spec := s.memory, s.object.Spec.Heroku
-	if m.app != spec.App || m.processType != spec.ProcessType {
-		m.leave()
-	}
+	m.aim(spec.App, spec.ProcessType)
+	s.recallTarget()
 	s.watchUnserved()
-	if must, maxAge := r.mustRead(s); must {
+	s.decide()
+	known := m.target
+	notMine := r.adopt(ctx, s)
+	if must, maxAge := r.mustRead(s); must && (notMine != nil || !s.startsFirst()) {
 		r.readFormation(ctx, s, maxAge)
 	}
-	if m.target != nil && s.formationProblem == nil {
-		s.formationProblem = r.adopt(ctx, s)
+	if known == nil || m.target == nil {
+		notMine = r.adopt(ctx, s)
 	}
-	s.rest()
+	if s.rest(); notMine != nil {
+		s.formationProblem = notMine
+	}
+}
+
+// recallTarget takes the target, and what was last known of its quantity, from the status: whoever was the
+// operator before has found them for the same names. A renamed app keeps its UUID.
+func (s *scope) recallTarget() {
+	m, status := s.memory, &s.object.Status
+	if m.target != nil || m.byName || status.Target == nil || !isOf(status.Target, s.object.Spec.Heroku) {
+		return
+	}
+	m.target = status.Target.DeepCopy()
+	for _, told := range []*int32{status.Quantity, status.DesiredQuantity} {
+		if told != nil {
+			m.remembered = ptr.To(max(int(*told), ptr.Deref(m.remembered, 0)))
+		}
+	}
+}
+
+// isOf reports whether a target was found for what the spec names.
+func isOf(target *v1.Target, spec v1.HerokuSpec) bool {
+	found := target.App
+	if found == "" { // told by an operator that did not say
+		found = target.AppName
+	}
+	return target.ProcessType == spec.ProcessType && (found == spec.App || target.AppID == spec.App)
+}
+
+// startsFirst reports whether a start is due, which no read may delay. An operator that has just started
+// reads once before: more dynos may run than it was told of.
+func (s *scope) startsFirst() bool {
+	m := s.memory
+	return s.wantsStart() && s.mayStart() && (m.quantity != nil || m.retries.failures > 0)
 }
 
 // rest keeps the last problem for as long as nothing is tried because of it, or nothing is known.
@@ -172,8 +211,10 @@ func (s *scope) unservedForLong() bool {
 func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 	m := s.memory
 	switch {
+	case m.quantity == nil && s.decision.Reason.Active():
+		return !s.now.Before(m.retries.lookAt), adoptionAge
 	case m.quantity == nil:
-		return !s.now.Before(m.retries.wakeAt), adoptionAge
+		return !s.now.Before(m.retries.restAt), adoptionAge
 	case s.now.Before(m.retries.restAt):
 		return false, 0
 	case m.uncertain || m.retries.failures > 0:
@@ -189,28 +230,58 @@ func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 // adoptionAge is how old an answer may be that tells of a target for the first time.
 const adoptionAge = 5 * time.Second
 
+const (
+	// quickRead bounds a read that a start waits for although it could do without the answer.
+	quickRead = 2 * time.Second
+	// leastRead is how long a read may take at least while starts pause.
+	leastRead = time.Second
+	// usualRead bounds all other reads.
+	usualRead = 15 * time.Second
+)
+
+// readContext bounds a read by what waits for it.
+func (s *scope) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	m, bound := s.memory, usualRead
+	switch {
+	case !s.decision.Reason.Active() && s.patient != nil:
+		ctx = s.patient
+	case m.target == nil: // nothing can be started without the answer
+	case m.quantity == nil:
+		bound = quickRead
+	case s.wantsStart():
+		bound = min(bound, max(leastRead, m.retries.wakeAt.Sub(s.now)))
+	}
+	return context.WithTimeout(ctx, bound)
+}
+
+// readPriority is a wake's where a start needs the answer.
+func (s *scope) readPriority() heroku.Priority {
+	m := s.memory
+	switch {
+	case s.decision.Reason.Active() && (m.quantity == nil || s.outdated() || s.unservedForLong()):
+		return heroku.Wake
+	case m.uncertain:
+		return heroku.Sleep // a stop does
+	}
+	return heroku.Drift
+}
+
 func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Duration) {
 	m, spec := s.memory, s.object.Spec.Heroku
 	app := spec.App
 	if m.target != nil {
 		app = m.target.AppID // a renamed app keeps its id
 	}
-	options := heroku.ReadOptions{Priority: heroku.Drift, MaxAge: maxAge}
-	if s.decide(); s.decision.Reason.Active() {
-		options.Priority = heroku.Wake
-	}
-	formation, err := m.client.Formation(ctx, app, spec.ProcessType, options)
-	if err != nil {
-		s.failed(err, options.Priority)
-		if isGone(err) { // one of the same name may come, with another id
-			m.leave()
-		}
+	bounded, cancel := s.readContext(ctx)
+	defer cancel()
+	formation, err := m.client.Formation(bounded, app, spec.ProcessType, heroku.ReadOptions{Priority: s.readPriority(), MaxAge: maxAge})
+	if s.elapse(); err != nil {
+		s.readFailed(err)
 		return
 	}
 	m.retries.read()
 	r.planDrift(s)
-	m.app, m.processType = spec.App, spec.ProcessType
-	m.target = &v1.Target{AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
+	m.target = &v1.Target{App: spec.App, AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
 	r.noteDrift(s, formation)
 	m.know(formation, s.now)
 	s.noteStopped()
@@ -238,18 +309,35 @@ func (s *scope) lookForCrashes(ctx context.Context) {
 	}
 }
 
-// failed takes in an error of a call. A call that was not made says nothing of more urgent ones.
-func (s *scope) failed(err error, p heroku.Priority) {
-	s.formationProblem = s.ofHeroku(err)
-	s.memory.retries.failed(s.formationProblem, s.now)
-	if s.formationProblem.held && p != heroku.Wake {
-		s.memory.retries.wakeAt = s.now
+// readFailed takes in that the formation could not be read. A read that was ended for a job, or that waits
+// for a better time although all is known, is no problem.
+func (s *scope) readFailed(err error) {
+	m, p := s.memory, s.ofHeroku(err)
+	switch {
+	case s.interrupted():
+	case p.held && m.quantity != nil && !m.uncertain:
+		m.nextDrift = s.now.Add(p.retryAfter)
+	default:
+		s.failed(err)
+		if isGone(err) {
+			m.gone()
+		}
 	}
 }
 
-// adopt takes the target over: from whoever had it, and from the target this object had before.
+// failed takes in an error of a call that was not a start.
+func (s *scope) failed(err error) {
+	s.formationProblem = s.ofHeroku(err)
+	s.memory.retries.failed(s.formationProblem, s.now)
+}
+
+// adopt takes the target over, if there is one: from whoever had it, and from the target this object had
+// before.
 func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 	target := s.memory.target
+	if target == nil {
+		return nil
+	}
 	if old := s.object.Status.Target; old != nil && keyOf(old) != keyOf(target) {
 		if p := r.release(ctx, s, old); p != nil {
 			return p

@@ -47,17 +47,18 @@ type Options struct {
 // Reconciler reconciles QueueScalers.
 type Reconciler struct {
 	client.Client
-	options  Options
-	clock    clock.PassiveClock
-	recorder events.EventRecorder
-	secrets  *secrets
-	hubs     *lease.Registry[queue.Endpoint, *queue.Hub]
-	accounts *heroku.Accounts
-	claims   *claims
-	memories *memories
-	wakeups  *wakeups
-	prices   *prices
-	turns    *turns
+	options    Options
+	clock      clock.PassiveClock
+	recorder   events.EventRecorder
+	secrets    *secrets
+	hubs       *lease.Registry[queue.Endpoint, *queue.Hub]
+	accounts   *heroku.Accounts
+	claims     *claims
+	memories   *memories
+	wakeups    *wakeups
+	prices     *prices
+	turns      *turns
+	interrupts *interrupts
 }
 
 // +kubebuilder:rbac:groups=queuescaler.dev,resources=queuescalers,verbs=get;list;watch;update;patch
@@ -89,17 +90,18 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 
 func newReconciler(mgr ctrl.Manager, options Options) *Reconciler {
 	r := &Reconciler{
-		Client:   mgr.GetClient(),
-		options:  options,
-		clock:    options.Clock,
-		recorder: mgr.GetEventRecorder("queuescaler"),
-		secrets:  newSecrets(mgr.GetClient(), mgr.GetAPIReader()),
-		claims:   newClaims(),
-		memories: newMemories(),
-		wakeups:  &wakeups{},
-		accounts: newAccounts(options),
-		prices:   &prices{},
-		turns:    newTurns(options.Workers),
+		Client:     mgr.GetClient(),
+		options:    options,
+		clock:      options.Clock,
+		recorder:   mgr.GetEventRecorder("queuescaler"),
+		secrets:    newSecrets(mgr.GetClient(), mgr.GetAPIReader()),
+		claims:     newClaims(),
+		memories:   newMemories(),
+		wakeups:    &wakeups{},
+		accounts:   newAccounts(options),
+		prices:     &prices{},
+		turns:      newTurns(options.Workers),
+		interrupts: newInterrupts(),
 	}
 	if r.clock == nil {
 		r.clock = clock.RealClock{}
@@ -125,6 +127,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	s := r.newScope(object)
 	s.news = told
+	patient, end := r.interrupts.begin(ctx, s.name)
+	defer end()
+	s.patient = patient
 	if err := r.ensureFinalizer(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -132,6 +137,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
 	s.decide()
+	if s.interrupted() {
+		return s.reportLater(time.Millisecond), nil
+	}
 	defer r.endTurn(s)
 	r.apply(ctx, s)
 	r.wakeups.served(s.name)
@@ -198,8 +206,12 @@ type scope struct {
 	before *v1.QueueScaler
 	name   client.ObjectKey
 	memory *memory
-	// now is sampled once: two readings of a clock could give a wait that is not above zero.
-	now time.Time
+	// now is sampled when the reconcile begins, and after each call to Heroku, which may take long: waits
+	// count from the end of a call.
+	now   time.Time
+	clock clock.PassiveClock
+	// patient ends the calls that a job need not wait for, as soon as a job comes.
+	patient context.Context
 
 	snapshot         queue.Snapshot
 	queueProblem     *problem
@@ -237,6 +249,14 @@ func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {
 		name:   name,
 		memory: memory,
 		now:    now,
+		clock:  r.clock,
+	}
+}
+
+// elapse takes the time into account that a call took.
+func (s *scope) elapse() {
+	if s.clock != nil { // a test's time stands still
+		s.now = s.clock.Now()
 	}
 }
 

@@ -78,8 +78,12 @@ func drawScope(t *rapid.T) *scope {
 			s.object.Annotations[name] = value
 		}
 	}
-	if m.quantity = nil; rapid.Bool().Draw(t, "quantity known") {
-		m.quantity = ptr.To(rapid.IntRange(0, 5).Draw(t, "quantity"))
+	m.quantity = nil
+	switch quantity := rapid.IntRange(0, 5).Draw(t, "quantity"); {
+	case rapid.Bool().Draw(t, "quantity known"):
+		m.quantity = &quantity
+	case rapid.Bool().Draw(t, "quantity remembered"):
+		m.remembered = &quantity
 	}
 	m.vouchedUntil, m.turnAt = moment.Draw(t, "vouched until"), moment.Draw(t, "turn at")
 	m.uncertain, m.confirmed, m.crashed = rapid.Bool().Draw(t, "uncertain"), rapid.Bool().Draw(t, "confirmed"), rapid.Bool().Draw(t, "crashed")
@@ -129,8 +133,9 @@ func TestLawsOfApply(t *testing.T) {
 			s.queueProblem != nil || s.snapshot.Active() || s.snapshot.Doubt != "" || s.object.Spec.Suspend) {
 			t.Fatalf("a stop to %d: %s", *s.decision.Desired, s.decision.Reason)
 		}
-		if s.wantsStart() && (*s.decision.Desired < *s.memory.quantity || s.object.Spec.Suspend) {
-			t.Fatalf("a start that stops: from %d to %d", *s.memory.quantity, *s.decision.Desired)
+		known := s.memory.before(0)
+		if s.wantsStart() && (*s.decision.Desired < known || s.object.Spec.Suspend) {
+			t.Fatalf("a start that stops: from %d to %d", known, *s.decision.Desired)
 		}
 	})
 }
@@ -191,7 +196,7 @@ func TestEdgeWrites(t *testing.T) {
 			s.memory.uncertain = true
 		}, true},
 		"fewer than wanted":             {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1) }, true},
-		"not known":                     {func(s *scope) { s.memory.quantity = nil }, false},
+		"not known":                     {func(s *scope) { s.memory.quantity = nil }, true},
 		"suspended":                     {func(s *scope) { s.object.Spec.Suspend = true }, false},
 		"above a limit that was found":  {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1); s.limited(1, time.Hour) }, false},
 		"above a limit found long ago":  {func(s *scope) { s.memory.confirmed = true; s.memory.quantity = ptr.To(1); s.limited(1, -time.Second) }, true},
@@ -236,7 +241,8 @@ func TestDoubt(t *testing.T) {
 		s := idleScope()
 		s.memory.confirmed = true
 		s.scaleFailed(&heroku.Error{Kind: kind}, heroku.Wake)
-		if s.memory.uncertain != uncertain || s.memory.confirmed == uncertain {
+		left := kind == heroku.AppNotFound
+		if s.memory.uncertain != uncertain || s.memory.confirmed == (uncertain || left) {
 			t.Errorf("%q: uncertain %v, confirmed %v", kind, s.memory.uncertain, s.memory.confirmed)
 		}
 	}

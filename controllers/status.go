@@ -167,9 +167,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	at := []time.Time{m.nextDrift, m.turnAt}
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
-		if s.decision.Reason.Active() || m.quantity == nil {
-			at = append(at, m.retries.wakeAt)
-		}
+	}
+	if s.decision.Reason.Active() {
+		at = append(at, m.retries.wakeAt, m.retries.lookAt)
 	}
 	if !m.unservedSince.IsZero() {
 		at = append(at, m.unservedSince.Add(blindPatience), m.readAt.Add(blindPatience))

@@ -58,7 +58,7 @@ func TestRetries(t *testing.T) {
 		"transient": {transient, 5 * time.Second, 800 * time.Millisecond, 5 * time.Minute},
 		"limited":   {limited, 5 * time.Second, 800 * time.Millisecond, 5 * time.Minute},
 		"missing":   {missing, 30 * time.Second, 24 * time.Second, 30 * time.Second},
-		"settled":   {settled, 10 * time.Minute, 8 * time.Minute, 10 * time.Minute},
+		"settled":   {settled, time.Minute, 8 * time.Minute, 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
@@ -66,6 +66,10 @@ func TestRetries(t *testing.T) {
 				r := retries{scalings: rapid.IntRange(0, 100).Draw(t, "scalings")}
 				for range rapid.IntRange(1, 100).Draw(t, "failures") {
 					r.failed(p, epoch)
+					r.startFailed(p, epoch)
+				}
+				if look := r.lookAt.Sub(epoch); look <= 0 || look > test.wakeAtMost {
+					t.Errorf("a read that a start needs waits %v", look)
 				}
 				wake, rest := r.wakeAt.Sub(epoch), r.restAt.Sub(epoch)
 				if wake <= 0 || wake > test.wakeAtMost {
@@ -107,7 +111,7 @@ func TestUnknownFormationIsNeverReady(t *testing.T) {
 	s := idleScope()
 	s.memory.quantity = nil
 	s.memory.retries = retries{failures: 1, last: &problem{reason: v1.ReasonAppNotFound, message: "x", class: missing},
-		restAt: epoch.Add(-time.Second), wakeAt: epoch.Add(time.Second)}
+		restAt: epoch.Add(time.Second), lookAt: epoch.Add(-time.Second)}
 	r := &Reconciler{}
 	if must, _ := r.mustRead(s); must {
 		t.Fatal("it is too early to read")

@@ -78,6 +78,10 @@ type Target struct {
 	// +required
 	AppID string `json:"appID"`
 
+	// app is spec.heroku.app as it was when the app was found by it.
+	// +optional
+	App string `json:"app,omitempty"`
+
 	// appName is the app's name when it was last read.
 	// +required
 	AppName string `json:"appName"`

@@ -40,7 +40,8 @@ const (
 	Invalid Kind = "Invalid"
 	// RateLimited is an account whose rate budget is spent (429).
 	RateLimited Kind = "RateLimited"
-	// Unavailable is a fault on Heroku's side (5xx, with a JSON body or not).
+	// Unavailable is a fault on Heroku's side (5xx, with a JSON body or not), or a
+	// request that came at a bad moment (408, 409, 423, 425): it passes by itself.
 	Unavailable Kind = "Unavailable"
 )
 
@@ -84,12 +85,12 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.cause }
 
 // OutcomeKnown reports whether the request certainly changed nothing: it was
-// refused (4xx) or never sent. Where it is false, a PATCH may have been applied
-// or may yet be.
+// refused (4xx but 408) or never sent. Where it is false, a PATCH may have been
+// applied or may yet be.
 func (e *Error) OutcomeKnown() bool {
 	switch e.Kind {
 	case Unknown, Unavailable, "":
-		return e.unsent
+		return e.unsent || isBadMoment(e.Status) && e.Status != http.StatusRequestTimeout
 	default:
 		return true
 	}
@@ -121,7 +122,7 @@ func newError(a *answer, err error) *Error {
 
 func kindOf(status int, id, message string) Kind {
 	switch {
-	case status >= 500:
+	case status >= 500, isBadMoment(status):
 		return Unavailable
 	case status < 400:
 		return Unknown
@@ -140,6 +141,16 @@ func kindOf(status int, id, message string) Kind {
 	default:
 		return Invalid
 	}
+}
+
+// isBadMoment reports whether a status refuses a request for now: something else
+// is being done to the app.
+func isBadMoment(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooEarly:
+		return true
+	}
+	return false
 }
 
 // notFoundKind tells the two by the message, for both have the id not_found.
