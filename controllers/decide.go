@@ -15,9 +15,8 @@ import (
 func (s *scope) decide() {
 	overrides, p := s.overrides()
 	windows, windowsProblem := s.windows()
-	if s.specProblem = p; p == nil {
-		s.specProblem = windowsProblem
-	}
+	web := s.webProblem()
+	s.specProblem = firstOf(p, web, windowsProblem)
 	s.noteSuspension(overrides.suspended)
 	s.noteRescue()
 	window := schedule.At(s.now, windows)
@@ -36,6 +35,7 @@ func (s *scope) decide() {
 		WakeLead:       s.wakeLead(),
 
 		WindowsDoubtful: windowsProblem != nil,
+		Protected:       web != nil,
 	})
 	if least := s.memory.remembered; least != nil && s.memory.quantity == nil && s.decision.Desired != nil {
 		s.decision.Desired = ptr.To(max(*s.decision.Desired, *least)) // more may run than is known of
@@ -47,6 +47,25 @@ func (s *scope) decide() {
 	if s.decision.Reason != scaling.ProvenIdle && !s.draining() {
 		s.memory.drainProblem = nil
 	}
+}
+
+// webProblem has an object of process type web that was stored before the API refused it stop nothing.
+func (s *scope) webProblem() *problem {
+	spec := s.object.Spec.Heroku
+	if spec.ProcessType != "web" || spec.AllowWeb {
+		return nil
+	}
+	return &problem{reason: v1.ReasonWebNotAllowed, class: settled, message: "spec.heroku.processType web serves the app's requests and is never stopped: " +
+		"name the process type of the workers, or set spec.heroku.allowWeb to true if the site may be off while the queue is idle"}
+}
+
+func firstOf(problems ...*problem) *problem {
+	for _, p := range problems {
+		if p != nil {
+			return p
+		}
+	}
+	return nil
 }
 
 // windows are those of spec.schedules, parsed once for each generation. One that cannot be understood

@@ -216,7 +216,7 @@ type scope struct {
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem
-	specProblem      *problem // of an annotation or a schedule
+	specProblem      *problem // of the spec itself, an annotation or a schedule
 	woke             bool     // dynos were started
 	news             news     // of the app
 	decision         scaling.Decision

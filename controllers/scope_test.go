@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,29 @@ func TestLawsOfApply(t *testing.T) {
 			t.Fatalf("a start that stops: from %d to %d", known, *s.decision.Desired)
 		}
 	})
+}
+
+// TestWebIsNotStopped has an object that was stored before the API refused process type web.
+func TestWebIsNotStopped(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		s := idleScope()
+		s.object.Spec.Heroku.ProcessType, s.object.Spec.Heroku.AllowWeb = "web", allowed
+		s.memory.quantity = ptr.To(2)
+		s.decide()
+		p := s.worst()
+		if s.wantsStop() != allowed || (p == nil) != allowed {
+			t.Fatalf("allowed %v: stops %v, %+v", allowed, s.wantsStop(), p)
+		}
+		if !allowed && (!s.stalled(p) || !strings.Contains(p.message, "spec.heroku.allowWeb") || s.activeCondition().reason != v1.ReasonWebNotAllowed) {
+			t.Fatalf("%+v, %+v", p, s.activeCondition())
+		}
+		s.snapshot.Depth = 1
+		s.memory.quantity = ptr.To(0)
+		if s.decide(); !s.wantsStart() {
+			t.Fatalf("allowed %v: does not start", allowed)
+		}
+	}
 }
 
 // TestStopNeedsCertainty takes one thing at a time away from a stop.

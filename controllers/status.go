@@ -242,10 +242,8 @@ func (s *scope) setAbnormal(conditionType string, p *problem, present bool) {
 
 // worst is the problem that keeps the object from being ready, or nil.
 func (s *scope) worst() *problem {
-	for _, p := range []*problem{s.specProblem, s.formationProblem, s.queueProblem} {
-		if p != nil {
-			return p
-		}
+	if p := firstOf(s.specProblem, s.formationProblem, s.queueProblem); p != nil {
+		return p
 	}
 	switch {
 	case s.contest() != nil:

@@ -268,6 +268,8 @@ type RedisTLS struct {
 }
 
 // HerokuSpec names a process type of a Heroku app.
+//
+// +kubebuilder:validation:XValidation:rule="self.processType != 'web' || (has(self.allowWeb) && self.allowWeb)",fieldPath=".processType",message="web serves the app's requests, and would be turned off while the queue is idle: name the process type of the workers, or set spec.heroku.allowWeb to true if that is wanted"
 type HerokuSpec struct {
 	// app is the app's name or UUID.
 	// +kubebuilder:validation:MaxLength=36
@@ -281,6 +283,11 @@ type HerokuSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self != 'release'",message="release runs once per deploy and cannot be scaled: name the process type of the workers"
 	// +required
 	ProcessType string `json:"processType"`
+
+	// allowWeb allows processType web. While the queue is idle the app then serves no requests, and a
+	// request starts nothing: only a job, a schedule or a person does.
+	// +optional
+	AllowWeb bool `json:"allowWeb,omitempty"`
 
 	// apiKeySecretRef names a Secret's key with a Heroku API token. Scope write is enough.
 	// +required

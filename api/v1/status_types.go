@@ -139,6 +139,7 @@ const (
 	ReasonReady             = "Ready"
 	ReasonSuspended         = "Suspended"
 	ReasonAnnotationInvalid = "AnnotationInvalid"
+	ReasonWebNotAllowed     = "WebNotAllowed" // and of Active
 
 	// Of Active.
 	ReasonWakeRequested     = "WakeRequested"

@@ -287,8 +287,27 @@ func TestHeroku(t *testing.T) {
 	}
 	cases = append(cases,
 		fieldCase{path: "spec.heroku.processType", value: letters(129), cure: "may not be more than 128 bytes"},
-		fieldCase{path: "spec.heroku.processType", value: "release", cure: "cannot be scaled: name the process type of the workers"})
+		fieldCase{path: "spec.heroku.processType", value: "release", cure: "cannot be scaled: name the process type of the workers"},
+		fieldCase{path: "spec.heroku.processType", value: "web", cure: "or set spec.heroku.allowWeb to true"},
+		fieldCase{path: "spec.heroku.processType", value: "Web"},
+		fieldCase{path: "spec.heroku.processType", value: "webhooks"},
+		fieldCase{path: "spec.heroku.allowWeb", value: true})
 	checkFields(t, sidekiq, cases)
+}
+
+func TestWeb(t *testing.T) {
+	web := func() fields {
+		spec := sidekiq()
+		spec["heroku"].(fields)["processType"], spec["heroku"].(fields)["allowWeb"] = "web", true
+		return spec
+	}
+	const cure = "web serves the app's requests"
+	checkFields(t, web, []fieldCase{
+		{path: "spec.suspend", value: false},
+		{path: "spec.heroku.allowWeb", value: false, at: "spec.heroku.processType", cure: cure},
+		{path: "spec.heroku.allowWeb", value: nil, at: "spec.heroku.processType", cure: cure},
+		{path: "spec.heroku.allowWeb", value: "yes", cure: "must be of type boolean"},
+	})
 }
 
 func TestRedisRules(t *testing.T) {

@@ -50,6 +50,9 @@ type Input struct {
 	// WindowsDoubtful says that there may be windows which could not be understood.
 	WindowsDoubtful bool
 
+	// Protected says that the dynos may not be stopped, whatever the queue holds.
+	Protected bool
+
 	// Drain is the drain in progress; nil for none.
 	Drain *Drain
 
@@ -93,6 +96,7 @@ const (
 	JobDue            Reason = "JobDue"
 	FormationUnknown  Reason = "FormationUnknown"
 	Asleep            Reason = "Asleep"
+	Protected         Reason = "Protected"
 	DataDoubtful      Reason = "DataDoubtful"
 	WorkersElsewhere  Reason = "WorkersElsewhere"
 	DueUnknown        Reason = "DueUnknown"
@@ -222,6 +226,8 @@ func (in Input) fallAsleep() Decision {
 	margin := in.WakeLead + in.IdleTimeout
 	stay := in.Now.Add(margin)
 	switch {
+	case in.Protected:
+		return hold(in, Protected, slowRecheck)
 	case work.Doubtful:
 		return hold(in, DataDoubtful, slowRecheck)
 	case work.Elsewhere:

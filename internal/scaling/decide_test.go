@@ -62,6 +62,8 @@ func TestDecide(t *testing.T) {
 		{"asleep, a window's lead begins in 1 ns", func(i *Input) { i.NextOpen, *i.Quantity = in(lead+1), 0 }, Asleep, 0, 0, 1},
 		{"a window's lead begins in an idle timeout", func(i *Input) { i.NextOpen = in(lead + timeout) }, WindowOpensSoon, 3, 0, timeout},
 		{"a window's lead begins 1 ns after an idle timeout", func(i *Input) { i.NextOpen = in(lead + timeout + 1) }, ProvenIdle, 0, 0, 1},
+		{"protected", func(i *Input) { i.Protected = true }, Protected, 3, 0, slowRecheck},
+		{"protected, asleep", func(i *Input) { i.Protected, *i.Quantity = true, 0 }, Asleep, 0, 0, slowRecheck},
 		{"windows in doubt", func(i *Input) { i.WindowsDoubtful = true }, WindowsDoubtful, 3, 0, slowRecheck},
 		{"windows in doubt, asleep", func(i *Input) { i.WindowsDoubtful, *i.Quantity = true, 0 }, Asleep, 0, 0, slowRecheck},
 		{"suspended stands above windows", func(i *Input) { i.Suspended, i.OpenUntil = true, in(time.Minute) }, Suspended, unknown, 0, slowRecheck},
@@ -199,7 +201,7 @@ func TestDecideSharesNothing(t *testing.T) {
 
 func TestActive(t *testing.T) {
 	active := map[Reason]bool{DrainAborted: true, WindowOpen: true, WakeRequested: true, JobsWaiting: true, JobsInFlight: true, JobDue: true}
-	for _, reason := range []Reason{Drained, DrainTimedOut, Draining, DrainAborted, WindowOpen, WindowOpensSoon, WindowsDoubtful,
+	for _, reason := range []Reason{Drained, DrainTimedOut, Draining, DrainAborted, WindowOpen, WindowOpensSoon, WindowsDoubtful, Protected,
 		Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown, Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
 		if got := reason.Active(); got != active[reason] {
 			t.Errorf("%q is active: %v", reason, got)

@@ -11,7 +11,7 @@ import (
 // proven is the proof of zero, spelled out once more.
 func proven(in Input) bool {
 	w := in.Work
-	if in.Suspended || in.WakeUntil.After(in.Now) || inWindow(in) || in.WindowsDoubtful || w == nil || in.Quantity == nil {
+	if in.Suspended || in.WakeUntil.After(in.Now) || inWindow(in) || in.WindowsDoubtful || in.Protected || w == nil || in.Quantity == nil {
 		return false
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
@@ -243,7 +243,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, ProvenIdle} {
+		Asleep, Protected, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -291,6 +291,7 @@ func drawInput(t *rapid.T) Input {
 	if rapid.IntRange(0, 15).Draw(t, "queue unknown") == 15 {
 		in.Work = nil
 	}
+	in.Protected = rapid.IntRange(0, 31).Draw(t, "protected") == 31
 	return in
 }
 
