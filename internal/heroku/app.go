@@ -2,41 +2,57 @@ package heroku
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
 
-// apps are what a client knows of each app, by its name and its UUID.
+// apps are what a client knows of each app, by its UUID. What was asked for by a name stands beside that:
+// the name may be another app's at any time.
 type apps struct {
-	mu     sync.Mutex
-	byName map[string]*app
+	mu    sync.Mutex
+	known map[string]*app
 }
 
-func (a *apps) get(name string) *app {
+// get returns what is known of an app, by its UUID or by a name.
+func (a *apps) get(identity string) *app {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	known := a.byName[name]
-	if known == nil {
-		known = &app{reading: newTurn(), sending: newTurn(), known: map[string]answered{}, scaled: map[string]bool{}}
-		a.put(name, known)
+	key := canonical(identity)
+	if a.known == nil {
+		a.known = map[string]*app{}
 	}
-	return known
+	if a.known[key] == nil {
+		a.known[key] = newApp()
+	}
+	return a.known[key]
 }
 
-// alias makes an app known by its UUID as well, under which it is asked for from now on.
-func (a *apps) alias(id string, known *app) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.byName[id] == nil {
-		a.put(id, known)
-	}
+// canonical writes a UUID in one way; a name has small letters only.
+func canonical(identity string) string { return strings.ToLower(identity) }
+
+func newApp() *app {
+	return &app{reading: newTurn(), sending: newTurn(), known: map[string]answered{}, scaled: map[string]bool{}}
 }
 
-func (a *apps) put(name string, known *app) {
-	if a.byName == nil {
-		a.byName = map[string]*app{}
+// learn takes in a list that was asked for at some time by an app's UUID or name. A list that is another
+// app's, or of several, says nothing.
+func (a *apps) learn(identity string, all []formation, from *answer, asked time.Time) error {
+	id := ""
+	for _, f := range all {
+		if f.App.ID == "" {
+			continue // no answer to anything
+		}
+		if !f.isOf(identity) || id != "" && f.App.ID != id {
+			return nonsense(from, "the list is not that of the app "+identity)
+		}
+		id = f.App.ID
 	}
-	a.byName[name] = known
+	err := a.get(identity).learn(all, from, asked)
+	if err == nil && id != "" && canonical(id) != canonical(identity) {
+		err = a.get(id).learn(all, from, asked)
+	}
+	return err
 }
 
 // app is what a client knows of one app, and what it is about to change.
@@ -78,6 +94,13 @@ func (a *app) learn(all []formation, from *answer, asked time.Time) error {
 	return nil
 }
 
+// set takes in what Heroku answered to a change.
+func (a *app) set(now answered) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known[now.Type] = now
+}
+
 // recall returns what is known of a process type since some time, if it is.
 func (a *app) recall(app, processType string, since time.Time) (_ Formation, _ error, ok bool) {
 	a.mu.Lock()
@@ -85,7 +108,7 @@ func (a *app) recall(app, processType string, since time.Time) (_ Formation, _ e
 	known, ok := a.known[processType]
 	switch {
 	case ok && !known.asOf.Before(since):
-		f, err := known.checked(known.answer, processType)
+		f, err := known.checked(known.answer, app, processType)
 		return f, err, true
 	case !ok && !a.listed.Before(since):
 		f, err := find(nil, &answer{}, app, processType)

@@ -172,7 +172,7 @@ func (c *Client) sendNext(a *app, b *batch, collect bool) {
 	a.next = nil
 	a.mu.Unlock()
 	if len(b.requests) > 0 {
-		c.send(a, b.requests)
+		c.send(b.requests)
 	}
 }
 
@@ -186,14 +186,14 @@ func (a *app) scalesSeveral() bool {
 // send makes the PATCH of several requests, or of one. If Heroku refuses several, each has another try
 // of its own: whether a batch is made wholly or not at all is not documented, and one bad process type
 // must not keep the others from their dynos.
-func (c *Client) send(a *app, requests []*request) {
+func (c *Client) send(requests []*request) {
 	if len(requests) == 1 {
-		c.sendOne(a, requests[0])
+		c.sendOne(requests[0])
 		return
 	}
-	if err := c.sendAll(a, requests); isRefusal(err) {
+	if err := c.sendAll(requests); isRefusal(err) {
 		for _, r := range requests {
-			c.sendOne(a, r)
+			c.sendOne(r)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func isRefusal(err error) bool {
 	return ok && (known.Kind == Invalid || known.Kind == AboveLimit || known.Kind == ProcessTypeNotFound)
 }
 
-func (c *Client) sendOne(a *app, r *request) {
+func (c *Client) sendOne(r *request) {
 	ctx, cancel := context.WithDeadline(context.Background(), r.deadline)
 	defer cancel()
 	var f formation
@@ -212,10 +212,10 @@ func (c *Client) sendOne(a *app, r *request) {
 	answer, err := c.callAs(ctx, r.Priority, path, func(ctx context.Context) error {
 		return c.service.Patch(ctx, &f, path, r.options())
 	})
-	r.settle(a, f, answer, err)
+	c.settle(r, f, answer, err)
 }
 
-func (c *Client) sendAll(a *app, requests []*request) error {
+func (c *Client) sendAll(requests []*request) error {
 	first := requests[0]
 	updates := make([]update, len(requests))
 	deadline, priority := first.deadline, first.Priority
@@ -231,7 +231,7 @@ func (c *Client) sendAll(a *app, requests []*request) error {
 		return c.service.Patch(ctx, &all, path, updatesOf{updates})
 	})
 	for _, r := range requests {
-		r.settle(a, formationOf(all, r.ProcessType), answer, err)
+		c.settle(r, formationOf(all, r.ProcessType), answer, err)
 	}
 	return err
 }
@@ -255,16 +255,16 @@ func (r *request) options() api.FormationUpdateOpts {
 }
 
 // settle notes the outcome of a request.
-func (r *request) settle(a *app, f formation, from *answer, err error) {
+func (c *Client) settle(r *request, f formation, from *answer, err error) {
 	if r.formation, r.err = (Formation{}), err; err != nil {
 		return
 	}
-	if r.formation, r.err = f.checked(from, r.ProcessType); r.err != nil {
+	if r.formation, r.err = f.checked(from, r.App, r.ProcessType); r.err != nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.known[r.ProcessType] = answered{f, from, time.Now()}
+	for _, identity := range []string{r.App, f.App.ID} {
+		c.apps.get(identity).set(answered{f, from, time.Now()})
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -69,7 +69,7 @@ func TestFormation(t *testing.T) {
 		if r.Method != http.MethodGet || r.URL.Path != "/apps/shop/formation" {
 			t.Errorf("request %s %s", r.Method, r.URL.Path)
 		}
-		io.WriteString(w, `[{"type":"web","quantity":0,"app":{"id":"x"}},`+worker+`]`)
+		io.WriteString(w, `[{"type":"web","quantity":0,"app":{"id":"`+appID+`"}},`+worker+`]`)
 	})
 	got, err := c.Formation(t.Context(), "shop", "worker", heroku.ReadOptions{})
 	want := heroku.Formation{AppID: appID, AppName: "shop", ProcessType: "worker", Quantity: 2, Size: "standard-1X"}

@@ -26,9 +26,13 @@ type formation struct {
 // ReadOptions say how a formation is read.
 type ReadOptions struct {
 	Priority Priority
-	// MaxAge lets an answer do that came not longer ago; with 0 Heroku is asked.
+	// MaxAge lets an answer do that came not longer ago; with 0 Heroku is asked. What an app is that is
+	// asked for by name is known for freshName at most.
 	MaxAge time.Duration
 }
+
+// freshName is how long a name is taken for that of the same app: names change hands.
+const freshName = 5 * time.Second
 
 // Formation returns the formation of one process type of app, which is a name
 // or a UUID. It reads the list, since asking for a single process type is said
@@ -42,6 +46,9 @@ func (c *Client) Formation(ctx context.Context, app, processType string, o ReadO
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	a := c.apps.get(app)
+	if !uuid.MatchString(app) {
+		o.MaxAge = min(o.MaxAge, freshName)
+	}
 	if err := a.reading.lock(ctx); err != nil {
 		return Formation{}, err
 	}
@@ -54,12 +61,11 @@ func (c *Client) Formation(ctx context.Context, app, processType string, o ReadO
 	if err != nil {
 		return Formation{}, err
 	}
-	if err := a.learn(all, answer, asked); err != nil {
+	if err := c.apps.learn(app, all, answer, asked); err != nil {
 		return Formation{}, err
 	}
 	f, err := find(all, answer, app, processType)
 	if err == nil {
-		c.apps.alias(f.AppID, a)
 		c.budget.Load().uses(f.AppID, asked)
 	}
 	return f, err
@@ -74,7 +80,7 @@ func (c *Client) DriftPeriod(base time.Duration) time.Duration {
 
 func find(all []formation, a *answer, app, processType string) (Formation, error) {
 	if f := formationOf(all, processType); f.Type != "" {
-		return f.checked(a, processType)
+		return f.checked(a, app, processType)
 	}
 	message := fmt.Sprintf("the app %s has no process type %s", app, processType)
 	return Formation{}, &Error{Kind: ProcessTypeNotFound, Message: message, RequestID: a.requestID}
@@ -90,9 +96,17 @@ func formationOf(all []formation, processType string) formation {
 	return formation{}
 }
 
-// checked returns f as a Formation if it is one of processType and complete: a
+// isOf reports whether f is one of an app, by its UUID or its name.
+func (f formation) isOf(app string) bool {
+	if uuid.MatchString(app) {
+		return canonical(f.App.ID) == canonical(app)
+	}
+	return f.App.Name == "" || f.App.Name == app
+}
+
+// checked returns f as a Formation if it is the one that was asked for, and complete: a
 // missing quantity must not be taken for zero, nor one app for another.
-func (f formation) checked(a *answer, processType string) (Formation, error) {
+func (f formation) checked(a *answer, app, processType string) (Formation, error) {
 	switch {
 	case f.Type != processType:
 		return Formation{}, nonsense(a, fmt.Sprintf("asked for the process type %s, answered with %q", processType, f.Type))
@@ -100,6 +114,8 @@ func (f formation) checked(a *answer, processType string) (Formation, error) {
 		return Formation{}, nonsense(a, "the answer has no valid quantity")
 	case f.App.ID == "":
 		return Formation{}, nonsense(a, "the answer does not name the app")
+	case !f.isOf(app):
+		return Formation{}, nonsense(a, fmt.Sprintf("asked for the app %s, answered with that of another one", app))
 	}
 	return Formation{
 		AppID:       f.App.ID,

@@ -69,6 +69,9 @@ func (s *Server) AddApp(description App) error {
 		App: description, server: s, id: stableID("app", description.Name),
 		created: now, updated: now,
 	}
+	for s.app(a.id) != nil { // of an app that had the name before
+		a.id = stableID("app", a.id)
+	}
 	a.ConfigVars = map[string]string{}
 	maps.Copy(a.ConfigVars, description.ConfigVars)
 	a.releases = []release{{version: 1, created: now, user: a.owner(), description: "Initial release", configVars: a.ConfigVars}}
@@ -84,6 +87,24 @@ func (s *Server) AddApp(description App) error {
 		f.grow(a.owner())
 	}
 	return nil
+}
+
+// RenameApp gives an app another name. The old one is free at once, and nobody is led on from it. An app
+// that has the new name gets the old one.
+func (s *Server) RenameApp(name, to string) error {
+	if !appName.MatchString(to) {
+		return fmt.Errorf("simulator: invalid app name %q", to)
+	}
+	return s.withApp(name, func(a *app) error {
+		delete(s.apps, a.Name)
+		if other := s.apps[to]; other != nil {
+			other.Name = a.Name
+			s.apps[other.Name] = other
+		}
+		a.Name = to
+		s.apps[to] = a
+		return nil
+	})
 }
 
 // withApp calls f with an app, by its name, while Server.mu is held.
