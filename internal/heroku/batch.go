@@ -28,6 +28,10 @@ type Scaling struct {
 	Alone bool
 	// AtOnce says that no other changes of the app are about to come, which would else be waited for.
 	AtOnce bool
+	// SendBy, where set, bounds how long the change may wait for anything: its turn, or a connection. After
+	// that it fails with an error of kind Late, and nothing was sent. Such a change never goes out together
+	// with one that may wait, so neither has to keep the other's time.
+	SendBy time.Time
 }
 
 func (s Scaling) validate() error {
@@ -43,17 +47,15 @@ func (s Scaling) validate() error {
 // request is a change on its way, with all who wait for its outcome.
 type request struct {
 	Scaling
-	waiting   int       // callers
-	deadline  time.Time // the earliest of theirs
+	waiting   int // callers
+	deadline  time.Time
+	done      chan struct{} // closed when the outcome is known, or all callers have left
 	formation Formation
 	err       error
 }
 
-// batch is a set of requests that one PATCH makes, one for each process type.
-type batch struct {
-	requests []*request
-	done     chan struct{}
-}
+// batch is a set of requests that go out together, one for each process type.
+type batch struct{ requests []*request }
 
 // Scale makes a change and returns the formation that Heroku answered with, which is the truth even
 // where it differs from what was asked for. Changes of one app go out one PATCH after the other, so
@@ -71,22 +73,22 @@ func (c *Client) Scale(ctx context.Context, scaling Scaling) (Formation, error) 
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	a := c.apps.get(scaling.App)
-	b, mine, first := a.join(scaling, deadline)
-	for mine == nil { // until what stands alone was sent
-		if err := b.wait(ctx); err != nil {
+	b, r, joined := c.join(a, scaling, deadline)
+	for !joined { // until what stands alone was sent
+		if err := r.wait(ctx); err != nil {
 			err.unsent = true
 			return Formation{}, err
 		}
-		b, mine, first = a.join(scaling, deadline)
+		b, r, joined = c.join(a, scaling, deadline)
 	}
-	if first {
-		go c.sendNext(a, b, !scaling.AtOnce)
+	if scaling.timely() && !a.goesBy(ctx, scaling.SendBy, b, r) {
+		return Formation{}, errLate()
 	}
-	if err := b.wait(ctx); err != nil {
-		err.unsent = a.withdraw(b, mine)
+	if err := r.wait(ctx); err != nil {
+		err.unsent = a.withdraw(b, r)
 		return Formation{}, err
 	}
-	return mine.formation, mine.err
+	return r.formation, r.err
 }
 
 // AwaitTurn waits until no change of an app is on its way, so that one that is made now goes out now. The
@@ -104,16 +106,16 @@ func (c *Client) AwaitTurn(ctx context.Context, app string) error {
 // knows more.
 const answerGrace = 50 * time.Millisecond
 
-// wait waits until a batch was sent and answered.
-func (b *batch) wait(ctx context.Context) *Error {
+// wait waits until a request was sent and answered.
+func (r *request) wait(ctx context.Context) *Error {
 	select {
-	case <-b.done:
+	case <-r.done:
 		return nil
 	case <-ctx.Done():
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		select {
-		case <-b.done:
+		case <-r.done:
 			return nil
 		case <-time.After(answerGrace):
 		}
@@ -121,7 +123,14 @@ func (b *batch) wait(ctx context.Context) *Error {
 	return &Error{Kind: Unknown, Message: describe(ctx.Err()), cause: ctx.Err()}
 }
 
-// withdraw takes a request back for one who does not wait for it any more, and says whether it was in
+// goesBy waits until some time, and reports whether the request has left by then. If not, it is taken back.
+func (a *app) goesBy(ctx context.Context, by time.Time, b *batch, r *request) bool {
+	ctx, cancel := context.WithDeadline(ctx, by)
+	defer cancel()
+	return r.wait(ctx) == nil || !a.withdraw(b, r)
+}
+
+// withdraw takes a request back for one who does not wait for it any more, and reports whether it was in
 // time.
 func (a *app) withdraw(b *batch, mine *request) bool {
 	a.mu.Lock()
@@ -131,38 +140,52 @@ func (a *app) withdraw(b *batch, mine *request) bool {
 	}
 	if mine.waiting--; mine.waiting == 0 {
 		b.requests = slices.DeleteFunc(b.requests, func(r *request) bool { return r == mine })
+		close(mine.done)
 	}
 	return true
 }
 
-// join returns no request if the next batch has one for the process type that must be sent as it is.
-func (a *app) join(scaling Scaling, deadline time.Time) (b *batch, mine *request, first bool) {
+// join puts a change into the app's next batch, which begins with the first. If that has one for the process
+// type that must be sent as it is, join returns that one, and did not join.
+func (c *Client) join(a *app, scaling Scaling, deadline time.Time) (b *batch, r *request, joined bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.scaled[scaling.ProcessType] = true
-	if first = a.next == nil; first {
-		a.next = &batch{done: make(chan struct{})}
+	if a.next == nil {
+		a.next = &batch{}
+		go c.sendNext(a, a.next, !scaling.AtOnce)
 	}
 	for _, known := range a.next.requests {
 		if known.ProcessType != scaling.ProcessType {
 			continue
 		}
 		if known.Alone {
-			return a.next, nil, first
+			return a.next, known, false
 		}
 		known.Scaling = scaling
 		known.waiting++
-		known.deadline = earlier(known.deadline, deadline)
-		return a.next, known, first
+		known.deadline = scaling.within(known.deadline, deadline)
+		return a.next, known, true
 	}
-	mine = &request{Scaling: scaling, waiting: 1, deadline: deadline}
-	a.next.requests = append(a.next.requests, mine)
-	return a.next, mine, first
+	r = &request{Scaling: scaling, waiting: 1, deadline: deadline, done: make(chan struct{})}
+	a.next.requests = append(a.next.requests, r)
+	return a.next, r, true
 }
+
+// within is the deadline of a change with two callers, or of two changes: a stop must be over for all of
+// them, and what may be repeated may take as long as the last one waits.
+func (s Scaling) within(a, b time.Time) time.Time {
+	if b.Before(a) == s.timely() {
+		return b
+	}
+	return a
+}
+
+// timely reports whether the change may not wait.
+func (s Scaling) timely() bool { return !s.SendBy.IsZero() }
 
 // sendNext sends the app's next batch when the one before is answered.
 func (c *Client) sendNext(a *app, b *batch, collect bool) {
-	defer close(b.done)
 	if collect && a.scalesSeveral() {
 		time.Sleep(batchWindow)
 	}
@@ -171,9 +194,32 @@ func (c *Client) sendNext(a *app, b *batch, collect bool) {
 	a.mu.Lock()
 	a.next = nil
 	a.mu.Unlock()
-	if len(b.requests) > 0 {
-		c.send(b.requests)
+	requests := putOff(b.requests)
+	if len(requests) > 0 {
+		c.send(requests)
 	}
+	for _, r := range requests {
+		close(r.done)
+	}
+}
+
+// putOff sends back those who may not wait if there are others: jobs may wait for these. It returns who stays.
+func putOff(requests []*request) (patient []*request) {
+	for _, r := range requests {
+		if !r.timely() {
+			patient = append(patient, r)
+		}
+	}
+	if len(patient) == 0 {
+		return requests
+	}
+	for _, r := range requests {
+		if r.timely() {
+			r.err = errLate()
+			close(r.done)
+		}
+	}
+	return patient
 }
 
 // scalesSeveral says whether other changes of the app may come at all.
@@ -205,35 +251,48 @@ func isRefusal(err error) bool {
 }
 
 func (c *Client) sendOne(r *request) {
-	ctx, cancel := context.WithDeadline(context.Background(), r.deadline)
-	defer cancel()
 	var f formation
 	path := formationPath(r.App) + "/" + r.ProcessType
-	answer, err := c.callAs(ctx, r.Priority, path, func(ctx context.Context) error {
+	answer, err := c.patch([]*request{r}, path, func(ctx context.Context) error {
 		return c.service.Patch(ctx, &f, path, r.options())
 	})
 	c.settle(r, f, answer, err)
 }
 
 func (c *Client) sendAll(requests []*request) error {
-	first := requests[0]
 	updates := make([]update, len(requests))
-	deadline, priority := first.deadline, first.Priority
 	for i, r := range requests {
 		updates[i] = update{Type: r.ProcessType, FormationUpdateOpts: r.options()}
-		deadline, priority = earlier(deadline, r.deadline), min(priority, r.Priority)
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
 	var all []formation
-	path := formationPath(first.App)
-	answer, err := c.callAs(ctx, priority, path, func(ctx context.Context) error {
+	path := formationPath(requests[0].App)
+	answer, err := c.patch(requests, path, func(ctx context.Context) error {
 		return c.service.Patch(ctx, &all, path, updatesOf{updates})
 	})
 	for _, r := range requests {
 		c.settle(r, formationOf(all, r.ProcessType), answer, err)
 	}
 	return err
+}
+
+// patch makes the call of several requests that go out together.
+func (c *Client) patch(requests []*request, path string, send func(context.Context) error) (*answer, error) {
+	first := requests[0]
+	deadline, priority, sendBy := first.deadline, first.Priority, first.SendBy
+	for _, r := range requests[1:] {
+		deadline, priority = first.within(deadline, r.deadline), min(priority, r.Priority)
+		if r.SendBy.Before(sendBy) {
+			sendBy = r.SendBy
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	if first.timely() {
+		var end func()
+		ctx, end = withSendBy(ctx, sendBy)
+		defer end()
+	}
+	return c.callAs(ctx, priority, path, send)
 }
 
 // update and updatesOf are the body of a batch PATCH.
@@ -265,11 +324,4 @@ func (c *Client) settle(r *request, f formation, from *answer, err error) {
 	for _, identity := range []string{r.App, f.App.ID} {
 		c.apps.get(identity).set(answered{f, from, time.Now()})
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -333,6 +334,111 @@ func TestAChangeThatWaitedTooLongIsNotMade(t *testing.T) {
 		if f.quantities["worker"] != 2 || len(f.requests) != 1 {
 			t.Errorf("requests %q leave %d", f.requests, f.quantities["worker"])
 		}
+	})
+}
+
+// timely is a stop that may not wait for long.
+func timely(processType string, wait time.Duration) heroku.Scaling {
+	s := scaling(processType, 0)
+	s.SendBy = time.Now().Add(wait)
+	return s
+}
+
+// scaleFor makes a change for a caller with some patience.
+func scaleFor(t *testing.T, c *heroku.Client, s heroku.Scaling, patience time.Duration) (outcome, time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	start := time.Now()
+	f, err := c.Scale(ctx, s)
+	return outcome{f.Quantity, err}, time.Since(start)
+}
+
+// wantLate checks that a change was not made, since it had to wait.
+func wantLate(t *testing.T, got outcome) {
+	t.Helper()
+	if e := failure(t, got.err); e.Kind != heroku.Late || !e.OutcomeKnown() {
+		t.Errorf("error %v, want that it is late", e)
+	}
+}
+
+// TestAStopDoesNotShortenAStart has a stop and a start of two process types come together while Heroku is slow.
+func TestAStopDoesNotShortenAStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		f.took = 6 * time.Second
+		var all sync.WaitGroup
+		all.Go(func() {
+			got, took := scaleFor(t, c, timely("worker", time.Second/2), 4*time.Second)
+			if wantLate(t, got); took > time.Second {
+				t.Errorf("the stop learns only after %v that it is late", took)
+			}
+		})
+		all.Go(func() {
+			time.Sleep(100 * time.Microsecond)
+			if got, _ := scaleFor(t, c, scaling("mailer", 3), 10*time.Second); got != (outcome{3, nil}) {
+				t.Errorf("the start came to %v", got)
+			}
+		})
+		all.Wait()
+		if len(f.requests) != 1 || f.quantities["worker"] != 1 {
+			t.Errorf("requests %q leave %d", f.requests, f.quantities["worker"])
+		}
+	})
+}
+
+// TestAStopThatMayNotWaitIsLate has the change before it take longer than the stop may wait.
+func TestAStopThatMayNotWaitIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		f.took = 3 * time.Second
+		go scaleAll(t.Context(), c, scaling("mailer", 3))
+		time.Sleep(time.Second)
+		got, took := scaleFor(t, c, timely("worker", time.Second/2), 4*time.Second)
+		if wantLate(t, got); took > time.Second {
+			t.Errorf("it is told after %v", took)
+		}
+		time.Sleep(time.Minute)
+		if f.quantities["worker"] != 1 || len(f.requests) != 1 {
+			t.Errorf("requests %q leave %d", f.requests, f.quantities["worker"])
+		}
+	})
+}
+
+// TestStopsThatComeTogetherAreOneRequest has stops keep the earliest of their times.
+func TestStopsThatComeTogetherAreOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := warm(t)
+		got := scaleAll(t.Context(), c, timely("worker", time.Second), timely("mailer", time.Second/2))
+		if want := []outcome{{0, nil}, {0, nil}}; !slices.Equal(got, want) || len(f.requests) != 1 {
+			t.Errorf("outcomes %v, want %v; requests %q", got, want, f.requests)
+		}
+	})
+}
+
+// TestAChangeWithoutAConnectionIsLate has Heroku's address not be answered at in time.
+func TestAChangeWithoutAConnectionIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := false
+		c := heroku.NewClient(heroku.Options{Token: token, Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(2 * time.Second):
+					sent = true
+				}
+				return nil, errors.New("no connection")
+			},
+		}, BaseURL: "http://heroku.test"})
+		got, took := scaleFor(t, c, timely("worker", time.Second/2), 4*time.Second)
+		if wantLate(t, got); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if got, _ = scaleFor(t, c, timely("worker", -time.Second), 4*time.Second); sent {
+			t.Error("sent")
+		}
+		wantLate(t, got)
+		time.Sleep(3 * time.Second)
 	})
 }
 

@@ -128,6 +128,9 @@ func (c *Client) callAs(ctx context.Context, p Priority, id string, send func(co
 	if err := validateToken(c.token); err != nil {
 		return nil, err
 	}
+	if tooLate(ctx) {
+		return nil, errLate()
+	}
 	if err := checkContext(ctx); err != nil {
 		return nil, err
 	}
@@ -138,10 +141,13 @@ func (c *Client) callAs(ctx context.Context, p Priority, id string, send func(co
 	a := &answer{}
 	err := send(withAnswer(ctx, a))
 	budget.answered(a, time.Now())
-	if err != nil {
-		return nil, newError(a, err)
+	switch {
+	case err == nil:
+		return a, nil
+	case tooLate(ctx):
+		return nil, errLate()
 	}
-	return a, nil
+	return nil, newError(a, err)
 }
 
 // checkContext returns an error if it is too late to send anything.

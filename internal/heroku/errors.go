@@ -40,6 +40,8 @@ const (
 	Invalid Kind = "Invalid"
 	// RateLimited is an account whose rate budget is spent (429).
 	RateLimited Kind = "RateLimited"
+	// Late is a change that could not be sent by its [Scaling.SendBy].
+	Late Kind = "Late"
 	// Unavailable is a fault on Heroku's side (5xx, with a JSON body or not), or a
 	// request that came at a bad moment (408, 409, 423, 425): it passes by itself.
 	Unavailable Kind = "Unavailable"
