@@ -17,6 +17,10 @@ const (
 	// stopDeadline bounds the PATCH that stops workers. It is shorter than what lies between the
 	// end of a leader's lease renewals (10 s) and its successor's start (15 s).
 	stopDeadline = 4 * time.Second
+	// lookAge is how old the last look at the queue may be when a stop is sent: about as long as a look takes.
+	lookAge = 500 * time.Millisecond
+	// stopTries is how often a stop that could not be sent in time is looked at anew before it has to wait.
+	stopTries = 3
 	// startDeadline bounds a PATCH that starts workers.
 	startDeadline = 10 * time.Second
 	// readBound bounds the reads of the queue around a stop.
@@ -32,6 +36,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) {
 	}
 	if s.draining() {
 		r.drainOn(ctx, s)
+	} else {
+		r.takeUpDrain(ctx, s)
 	}
 	if s.wantsStop() {
 		r.stop(ctx, s)
@@ -47,9 +53,14 @@ func (s *scope) mayStart() bool {
 	return m.target != nil && !s.now.Before(m.retries.wakeAt) && (s.formationProblem == nil || s.formationProblem == m.retries.last)
 }
 
+// wantsStop reports whether the PATCH of a stop has to go out. A stop that jobs wait for, at the end of a drain,
+// is sent even where the quantity is in doubt, as a start is.
 func (s *scope) wantsStop() bool {
 	desired, quantity := s.decision.Desired, s.memory.quantity
-	return desired != nil && quantity != nil && *desired < *quantity && !s.memory.uncertain && s.formationProblem == nil && !s.leavesDrift()
+	if desired == nil || quantity == nil || *desired >= *quantity || s.leavesDrift() {
+		return false
+	}
+	return s.jobsAwaitStop() || (!s.memory.uncertain && s.formationProblem == nil)
 }
 
 // wantsStart says whether the PATCH of a start has to go out: more dynos are wanted than are known
@@ -69,37 +80,89 @@ func (s *scope) wantsStart() bool {
 // into which jobs trickle would else spend the rate budget, a request for each of them.
 const vouchPeriod = 30 * time.Second
 
-// vouched says whether the workers were heard, or started, not long ago.
+// vouched says whether the workers were heard, or started, not long ago. Nothing vouches for workers while Heroku
+// may yet carry out a stop.
 func (s *scope) vouched(quantity int) bool {
-	return s.snapshot.Live() >= quantity || s.now.Before(s.memory.vouchedUntil)
+	return !s.memory.lost.open() && (s.snapshot.Live() >= quantity || s.now.Before(s.memory.vouchedUntil))
 }
 
 // stop stops the workers if a last look at the queue still allows it, and looks again straight
-// after: a job that came in between is served at once. Nothing else of the app may be on its way then,
-// which the PATCH would wait for after the look.
+// after: a job that came in between is served at once.
 func (r *Reconciler) stop(ctx context.Context, s *scope) {
-	if !r.takeTurn(s) || !r.awaitApp(ctx, s) || !r.lookAgain(ctx, s) || !s.wantsStop() {
+	if !r.sendStop(ctx, s) {
 		return
 	}
-	if s.mustDrain() {
-		r.beginDrain(ctx, s)
-		return
-	}
-	drained := s.draining()
-	r.scale(ctx, s, stopDeadline)
 	if s.formationProblem != nil {
+		r.tellLost(ctx, s)
 		return
-	}
-	if drained {
-		// Written down before a start, which would else look like the formation of the drain.
-		if err := r.persist(ctx, s); err != nil {
-			log.FromContext(ctx).Error(err, "writing down that a drain has ended")
-		}
 	}
 	r.lookAgain(ctx, s)
 }
 
-// awaitApp says whether a stop can go out now.
+// sendStop looks at the queue and sends the PATCH right after: a PATCH that had to wait, for another one of the
+// app or for a connection, is looked at anew. It reports whether a PATCH went out.
+func (r *Reconciler) sendStop(ctx context.Context, s *scope) (sent bool) {
+	var late *heroku.Error
+	for range stopTries {
+		if !r.mayStop(ctx, s) {
+			return false
+		}
+		if s.mustDrain() {
+			r.beginDrain(ctx, s)
+			return false
+		}
+		if late = r.finishStop(ctx, s); late == nil {
+			return true
+		}
+	}
+	s.scaleFailed(late, heroku.Sleep)
+	return false
+}
+
+// finishStop sends the PATCH of a stop, and finishes that although the operator may end: its lease is let go after
+// that. The end of a drain is written down before a start, which would else look like the formation of the drain.
+func (r *Reconciler) finishStop(ctx context.Context, s *scope) (late *heroku.Error) {
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	drained := s.draining()
+	s.formationProblem = nil
+	if late = r.scale(ctx, s, stopDeadline); late != nil || !drained || s.formationProblem != nil {
+		return late
+	}
+	if err := r.persist(ctx, s); err != nil {
+		log.FromContext(ctx).Error(err, "writing down that a drain has ended")
+	}
+	return nil
+}
+
+// mayStop reports whether a stop can go out now, and a last look at the queue allows it.
+func (r *Reconciler) mayStop(ctx context.Context, s *scope) bool {
+	if !s.jobsAwaitStop() && !r.takeTurn(s) {
+		return false
+	}
+	return r.awaitApp(ctx, s) && r.lookAgain(ctx, s) && s.wantsStop()
+}
+
+// finishing is a context for what must be finished although the operator ends.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 2*stopDeadline)
+}
+
+// tellLost writes down that the quantity is not known, if nobody else will: the next operator must not take a
+// read for the truth while Heroku may yet carry out the stop.
+func (r *Reconciler) tellLost(ctx context.Context, s *scope) {
+	if ctx.Err() == nil || !s.memory.uncertain {
+		return
+	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	s.writeStatus()
+	if err := r.persist(ctx, s); err != nil {
+		log.FromContext(ctx).Error(err, "writing down that the answer to a stop was lost")
+	}
+}
+
+// awaitApp reports whether no other change of the app is on its way, which a stop would wait for after its look.
 func (r *Reconciler) awaitApp(ctx context.Context, s *scope) bool {
 	ctx, cancel := context.WithTimeout(ctx, stopDeadline)
 	defer cancel()
@@ -127,31 +190,38 @@ func (r *Reconciler) lookAgain(ctx context.Context, s *scope) bool {
 // start starts workers. A quantity above Heroku's limit is tried once more at the limit.
 func (r *Reconciler) start(ctx context.Context, s *scope) {
 	s.formationProblem = nil
-	r.scale(ctx, s, startDeadline)
+	_ = r.scale(ctx, s, startDeadline)
 	if s.formationProblem != nil && s.formationProblem.reason == v1.ReasonQuantityLimited && s.memory.limit > 0 {
 		s.formationProblem = nil
 		s.memory.retries.scaled() // the limit is remembered: it holds up nothing else
 		s.decide()
 		if s.wantsStart() {
-			r.scale(ctx, s, startDeadline)
+			_ = r.scale(ctx, s, startDeadline)
 		}
 	}
 }
 
-// scale sends the decided quantity and takes in what Heroku answers.
-func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration) {
+// scale sends the decided quantity and takes in what Heroku answers. It returns an error only for a stop that
+// could not be sent soon enough after the last look.
+func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration) (late *heroku.Error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	m, wanted, reason := s.memory, *s.decision.Desired, s.decision.Reason
 	before := m.before(wanted)
 	change := s.scaling(m.target, wanted)
+	if wanted < before {
+		change.SendBy = s.snapshot.End.Add(lookAge)
+	}
 	r.wakeups.served(s.name)
 	change.AtOnce = wanted > 0 && !r.wakeups.more()
 	formation, err := m.client.Scale(ctx, change)
 	s.elapse()
+	if known, ok := errors.AsType[*heroku.Error](err); ok && known.Kind == heroku.Late {
+		return known
+	}
 	if err != nil {
 		s.scaleFailed(err, change.Priority)
-		return
+		return nil
 	}
 	m.know(formation, s.now)
 	m.vouchedUntil = s.now.Add(vouchPeriod)
@@ -177,6 +247,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 		m.retries.startFailed(s.formationProblem, s.now)
 	}
 	r.tellScaled(ctx, s, reason, before, formation.Quantity)
+	return nil
 }
 
 // scaling is the change of a target to a quantity.
@@ -186,8 +257,9 @@ func (s *scope) scaling(target *v1.Target, quantity int) heroku.Scaling {
 		Priority: heroku.Wake, Alone: s.draining(),
 	}
 	switch {
-	case quantity == 0:
+	case quantity == 0 && !s.jobsAwaitStop():
 		scaling.Priority = heroku.Sleep
+	case quantity == 0:
 	case s.memory.quantity != nil && *s.memory.quantity == 0 && !s.memory.uncertain:
 		scaling.Size = s.object.Spec.Heroku.DynoSize
 	}
@@ -218,6 +290,9 @@ func (s *scope) scaleFailed(err error, p heroku.Priority) {
 	known, ok := errors.AsType[*heroku.Error](err)
 	switch {
 	case !ok || !known.OutcomeKnown():
+		if desired := s.decision.Desired; desired != nil && *desired < m.before(*desired) {
+			m.lost = lostStop{at: s.now}
+		}
 		m.doubt()
 	case known.Kind == heroku.AppNotFound:
 		m.gone()

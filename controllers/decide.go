@@ -19,6 +19,7 @@ func (s *scope) decide() {
 	s.specProblem = firstOf(p, web, windowsProblem)
 	s.noteSuspension(overrides.suspended)
 	s.noteRescue()
+	s.watchQuiet()
 	window := schedule.At(s.now, windows)
 	s.decision = scaling.Decide(scaling.Input{
 		Now:            s.now,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
@@ -31,8 +32,78 @@ func (s *scope) drain() *scaling.Drain {
 	if !s.draining() {
 		return nil
 	}
+	q := s.memory.quieting
 	timeout := time.Duration(s.object.Spec.Drain.TimeoutSeconds) * time.Second
-	return &scaling.Drain{Free: s.workersFree(), Deadline: s.object.Status.DrainStartTime.Add(timeout)}
+	return &scaling.Drain{Free: q.proven && s.workersFree(), Deadline: q.deadline(s.now, timeout)}
+}
+
+// jobsWait reports whether there are jobs that no worker has taken.
+func (s *scope) jobsWait() bool {
+	work := s.work()
+	return work != nil && work.Wanted(s.now)
+}
+
+// jobsAwaitStop reports whether jobs wait for the end of a drain: then the stop is a part of their start.
+func (s *scope) jobsAwaitStop() bool { return s.draining() && s.jobsWait() }
+
+// watchQuiet follows the workers that take no more jobs: those of a drain, and those that somebody else quieted.
+func (s *scope) watchQuiet() {
+	m := s.memory
+	if s.work() == nil {
+		return
+	}
+	if !s.draining() {
+		m.strandedSince = since(m.strandedSince, s.now, s.stranded())
+		return
+	}
+	m.quieting = m.quieting.found(s.now, s.heardQuiet(m.quieting.foundAt)).awaited(s.now, s.jobsWait())
+	if m.quieting.disproven(s.now) {
+		s.endDrain()
+	}
+}
+
+// since is since when something is so, which was so since before, and is so or not at now.
+func since(before, now time.Time, so bool) time.Time {
+	switch {
+	case !so:
+		return time.Time{}
+	case before.IsZero():
+		return now
+	}
+	return before
+}
+
+// stranded reports whether jobs wait and all workers of the formation take no more.
+func (s *scope) stranded() bool {
+	m := s.memory
+	return m.quantity != nil && *m.quantity > 0 && !s.suspended() && s.jobsWait() && s.allQuiet() && s.mayDrain() == ""
+}
+
+// takeUpDrain makes a drain of workers that take no more jobs while jobs wait, whoever told them: it ends with
+// fresh ones.
+func (r *Reconciler) takeUpDrain(ctx context.Context, s *scope) {
+	m := s.memory
+	if m.strandedSince.IsZero() || s.now.Sub(m.strandedSince) < strandPatience {
+		return
+	}
+	if !r.mark(ctx, s, quieting{proven: true, wantedSince: m.strandedSince}) {
+		return
+	}
+	m.strandedSince = time.Time{}
+	r.tell(s, warning, v1.ReasonDraining, "Restart", "jobs wait, and all workers were told to take no more: they are stopped when they are free, and started afresh")
+	s.decide()
+}
+
+// mark writes down that workers may be quiet. It reports whether that succeeded.
+func (r *Reconciler) mark(ctx context.Context, s *scope, q quieting) bool {
+	start := timestamp(s.now)
+	s.object.Status.DrainStartTime, s.memory.quieting = &start, q
+	if err := r.persist(ctx, s); err != nil {
+		log.FromContext(ctx).Error(err, "writing down that a drain begins")
+		s.endDrain()
+		return false
+	}
+	return true
 }
 
 // mustDrain says whether workers are to be told before they are stopped.
@@ -52,11 +123,7 @@ func (r *Reconciler) beginDrain(ctx context.Context, s *scope) {
 		return
 	}
 	m.drainProblem = nil
-	start := timestamp(s.now)
-	s.object.Status.DrainStartTime = &start
-	if err := r.persist(ctx, s); err != nil {
-		log.FromContext(ctx).Error(err, "writing down that a drain begins")
-		s.endDrain()
+	if !r.mark(ctx, s, quieting{proven: true}) {
 		return
 	}
 	if err := r.quiet(ctx, s); err != nil && err.Kind == queue.Unauthorized {
@@ -79,7 +146,7 @@ func (r *Reconciler) drainOn(ctx context.Context, s *scope) {
 	if s.memory.hub == nil || s.memory.quantity == nil || !r.lookAgain(ctx, s) {
 		return
 	}
-	if s.memory.drainProblem = nil; !s.untold() {
+	if s.memory.drainProblem = nil; !s.draining() || !s.memory.quieting.proven || !s.untold() {
 		return
 	}
 	if why := s.mayDrain(); why != "" {
@@ -101,7 +168,7 @@ func (r *Reconciler) quiet(ctx context.Context, s *scope) *queue.Error {
 	m := s.memory
 	var identities []string
 	for _, worker := range s.formationWorkers() {
-		told, ok := m.quieted[worker.Identity]
+		told, ok := m.quieting.told[worker.Identity]
 		if !worker.Quiet && worker.Fresh() && (!ok || s.now.Sub(told) >= signalPatience) {
 			identities = append(identities, worker.Identity)
 		}
@@ -114,18 +181,18 @@ func (r *Reconciler) quiet(ctx context.Context, s *scope) *queue.Error {
 	if err := m.hub.Quiet(ctx, s.id(), identities); err != nil {
 		return err
 	}
-	if m.quieted == nil {
-		m.quieted = map[string]time.Time{}
+	if m.quieting.told == nil {
+		m.quieting.told = map[string]time.Time{}
 	}
 	for _, identity := range identities {
-		m.quieted[identity] = s.now
+		m.quieting.told[identity] = s.now
 	}
 	return nil
 }
 
 // endDrain notes that no worker is quiet any more, or was told to be.
 func (s *scope) endDrain() {
-	s.object.Status.DrainStartTime, s.memory.quieted = nil, nil
+	s.object.Status.DrainStartTime, s.memory.quieting = nil, quieting{}
 }
 
 // noteStopped ends the drain when the dynos are known to be stopped, unless others must take their
@@ -140,6 +207,28 @@ func (s *scope) noteStopped() {
 	}
 }
 
+// inheritDrain takes the mark of a drain over with the target, from the object that had the target.
+func (r *Reconciler) inheritDrain(ctx context.Context, s *scope, from types.NamespacedName) {
+	var rival v1.QueueScaler
+	if err := r.Get(ctx, from, &rival); err == nil && rival.Status.DrainStartTime != nil && !s.draining() {
+		s.object.Status.DrainStartTime = rival.Status.DrainStartTime.DeepCopy()
+	}
+}
+
+// leavesDrain reports whether a drain goes on at a target that the spec names no more.
+func (s *scope) leavesDrain() bool {
+	old := s.object.Status.Target
+	return s.draining() && old != nil && !isOf(old, s.object.Spec.Heroku)
+}
+
+// watchedType is the process type whose workers are watched: that of a drain until the drain has ended.
+func (s *scope) watchedType() string {
+	if s.leavesDrain() {
+		return s.object.Status.Target.ProcessType
+	}
+	return s.object.Spec.Heroku.ProcessType
+}
+
 // restart ends a drain of a target that is being left, which must not stay quiet: it stops the dynos
 // and starts as many again. A worker that still has a job is waited for, for a while.
 func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *problem {
@@ -150,7 +239,7 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *
 	client := s.memory.client
 	formation, err := client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity > 0 {
-		_, err = client.Scale(ctx, s.scaling(target, 0))
+		err = s.stopLeft(ctx, target)
 	}
 	if err == nil {
 		_, err = client.Scale(ctx, s.scaling(target, max(formation.Quantity, s.activeQuantity())))
@@ -160,4 +249,14 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *
 	}
 	s.endDrain()
 	return nil
+}
+
+// stopLeft stops the dynos of a target that is left, and finishes that although the operator may end.
+func (s *scope) stopLeft(ctx context.Context, target *v1.Target) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopDeadline)
+	defer cancel()
+	change := s.scaling(target, 0)
+	change.Priority = heroku.Wake // quiet workers would leave jobs waiting
+	_, err := s.memory.client.Scale(ctx, change)
+	return err
 }

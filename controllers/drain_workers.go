@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/queuescaler/queuescaler/internal/queue"
 )
@@ -33,6 +34,26 @@ func (s *scope) formationWorkers() []queue.Process {
 		}
 	}
 	return workers
+}
+
+// allQuiet reports whether workers of the formation are heard, and all of them take no more jobs.
+func (s *scope) allQuiet() bool {
+	quiet := false
+	for _, worker := range s.formationWorkers() {
+		if worker.Fresh() && !worker.Quiet {
+			return false
+		}
+		quiet = quiet || worker.Fresh()
+	}
+	return quiet
+}
+
+// heardQuiet reports whether a worker of the formation has said since some time that it takes no more jobs. What a
+// worker said before that may have been its last word.
+func (s *scope) heardQuiet(t time.Time) bool {
+	return !t.IsZero() && slices.ContainsFunc(s.formationWorkers(), func(p queue.Process) bool {
+		return p.Quiet && s.snapshot.HeardAfter(p, t)
+	})
 }
 
 // mayDrain returns why the formation's processes must not be told to take no more jobs; empty if they may.

@@ -70,6 +70,9 @@ func (s *scope) ofHeroku(err error) *problem {
 	case heroku.RateLimited:
 		p.reason, p.class = v1.ReasonRateLimited, limited
 		p.message = "the Heroku account has little or nothing left of its API rate limit: starts go first, then stops, then the rest; it refills at about 75 requests a minute"
+	case heroku.Late:
+		p.reason = v1.ReasonHerokuUnavailable
+		p.message = "the stop could not be sent right after its look at the queue, since other changes of the app or the network held it up"
 	default:
 		p.reason = v1.ReasonHerokuUnavailable
 		p.message = "Heroku's API cannot be used now: " + known.Message

@@ -28,6 +28,10 @@ type formation struct {
 	// no fewer dynos.
 	remembered *int
 	readAt     time.Time
+	// lost is a stop whose answer was lost, and standstill is work that waits and does not move: reasons to read
+	// the formation.
+	lost       lostStop
+	standstill standstill
 	// nextDrift is when to read the formation again although nothing asks for it.
 	nextDrift time.Time
 	drift     drift
@@ -56,8 +60,10 @@ type formation struct {
 	// workerStart is how long that took the last time; 0 if it was not seen yet.
 	workerStart time.Duration
 
-	// quieted is when each process was last told to take no more jobs, in the drain that is going on.
-	quieted map[string]time.Time
+	// quieting is what was seen of the drain that goes on.
+	quieting quieting
+	// strandedSince is when all workers were first seen to take no more jobs, without a drain, while jobs wait.
+	strandedSince time.Time
 	// drainProblem is why a drain may not begin.
 	drainProblem *problem
 	// signalRefusal is why Redis refused to tell workers; it is asked again at signalAgainAt.
@@ -65,11 +71,19 @@ type formation struct {
 	signalAgainAt time.Time
 }
 
-// know takes in what Heroku answered.
+// know takes in what Heroku answered to a PATCH.
 func (f *formation) know(answer heroku.Formation, now time.Time) {
 	f.quantity, f.size, f.uncertain, f.readAt = &answer.Quantity, answer.Size, false, now
 	f.remembered = nil
 	f.confirmed = true
+}
+
+// read takes in what Heroku answered to a read. After a lost stop a read vouches for nothing yet.
+func (f *formation) read(answer heroku.Formation, now time.Time) {
+	vouched := f.confirmed
+	f.know(answer, now)
+	f.lost = f.lost.read(now)
+	f.confirmed = vouched || !f.lost.open()
 }
 
 // doubt says that the quantity may have changed: nothing is stopped until it is read again.

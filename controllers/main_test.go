@@ -41,7 +41,8 @@ const (
 )
 
 // restarted are the namespaces that the common manager leaves to one that a test stops and starts.
-var restarted = []string{"restarted-1", "restarted-2", "drain-1", "drain-2", "drain-3", "webhooks", "renamed", "swapped-1", "swapped-2", "hanging-1", "hanging-2"}
+var restarted = []string{"restarted-1", "restarted-2", "drain-1", "drain-2", "drain-3", "webhooks", "renamed", "swapped-1", "swapped-2", "hanging-1", "hanging-2",
+	"drain-4", "stop-1", "stop-2", "stop-3"}
 
 // world is what all tests share.
 var w struct {

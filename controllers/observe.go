@@ -18,6 +18,10 @@ import (
 // observeQueue makes a Hub watch the queue and takes what it knows of it. The Hub outlives the
 // reconcile and tells of changes through wakeups.
 func (r *Reconciler) observeQueue(ctx context.Context, s *scope) {
+	if hub := s.memory.hub; hub != nil && s.leavesDrain() {
+		s.takeSnapshot(hub.Snapshot(s.id())) // of the workers that were told to take no more jobs
+		return
+	}
 	endpoint, problem := r.endpoint(ctx, s)
 	if problem != nil {
 		s.queueProblem = problem
@@ -64,7 +68,7 @@ func (s *scope) queueSpec() queue.Spec {
 		System:      queue.System(spec.Queue.Type),
 		Names:       spec.Queue.Names,
 		KeyPrefix:   spec.Queue.KeyPrefix,
-		ProcessType: spec.Heroku.ProcessType,
+		ProcessType: s.watchedType(),
 		Period:      period,
 	}
 	if spec.Queue.List != nil {
@@ -129,6 +133,9 @@ func (s *scope) recallTarget() {
 		return
 	}
 	m.target = status.Target.DeepCopy()
+	if status.Quantity == nil { // the answer to a stop may have been lost
+		m.lost = lostStop{at: s.now}
+	}
 	for _, told := range []*int32{status.Quantity, status.DesiredQuantity} {
 		if told != nil {
 			m.remembered = ptr.To(max(int(*told), ptr.Deref(m.remembered, 0)))
@@ -191,6 +198,12 @@ const blindPatience = time.Minute
 func (s *scope) watchUnserved() {
 	m := s.memory
 	running := m.quantity != nil && *m.quantity > 0
+	switch {
+	case !running:
+		m.standstill = standstill{}
+	case s.queueProblem == nil && s.snapshot.Known():
+		m.standstill = m.standstill.after(s.now, s.snapshot.Depth)
+	}
 	unserved := running && s.queueProblem == nil && s.snapshot.Heartbeats && s.snapshot.Depth > 0 && s.snapshot.Live() == 0
 	switch {
 	case !unserved:
@@ -221,6 +234,8 @@ func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 		return true, 0
 	case s.outdated():
 		return true, s.now.Sub(s.news.at)
+	case m.lost.overdue(s.now) || m.standstill.overdue(s.now, m.readAt):
+		return true, 0
 	case s.unservedForLong() && (s.now.Sub(m.readAt) >= blindPatience || m.readAt.Before(m.unservedSince.Add(blindPatience))):
 		return true, 0
 	}
@@ -258,7 +273,8 @@ func (s *scope) readContext(ctx context.Context) (context.Context, context.Cance
 func (s *scope) readPriority() heroku.Priority {
 	m := s.memory
 	switch {
-	case s.decision.Reason.Active() && (m.quantity == nil || s.outdated() || s.unservedForLong()):
+	case s.decision.Reason.Active() && (m.quantity == nil || s.outdated() || s.unservedForLong() || m.lost.open() || m.standstill.overdue(s.now, m.readAt)),
+		s.jobsAwaitStop():
 		return heroku.Wake
 	case m.uncertain:
 		return heroku.Sleep // a stop does
@@ -283,7 +299,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Du
 	r.planDrift(s)
 	m.target = &v1.Target{App: spec.App, AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
 	r.noteDrift(s, formation)
-	m.know(formation, s.now)
+	m.read(formation, s.now)
 	s.noteStopped()
 	if s.unservedForLong() {
 		s.lookForCrashes(ctx)
@@ -350,6 +366,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		r.wakeups.enqueue(other, false)
 	}
 	if owner != s.name {
+		s.endDrain() // a drain goes along with the target
 		return conflict(target, owner)
 	}
 	return nil

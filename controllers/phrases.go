@@ -96,6 +96,8 @@ func (s *scope) workersCondition() condition {
 		return no(v1.ReasonWorkersElsewhere, "%s processes are heard, and none of them serves these queues: check spec.queue.names", s.object.Spec.Heroku.ProcessType)
 	case len(snapshot.NotServed) > 0:
 		return no(v1.ReasonQueueNotServed, "jobs wait in %s, which no worker process serves: add the queue to the workers' configuration", listed(snapshot.NotServed))
+	case snapshot.AllQuiet() && snapshot.Depth > 0 && (s.draining() || !m.strandedSince.IsZero()):
+		return no(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: they are stopped when none has a job, and started afresh")
 	case snapshot.AllQuiet() && snapshot.Depth > 0:
 		return no(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: restart them")
 	case s.unservedForLong() && m.crashed:

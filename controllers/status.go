@@ -164,7 +164,7 @@ func (s *scope) urgent() bool {
 // next is when to look again if nothing is heard before.
 func (r *Reconciler) next(s *scope) time.Duration {
 	m, next := s.memory, s.decision.Recheck
-	at := []time.Time{m.nextDrift, m.turnAt}
+	at := []time.Time{m.nextDrift, m.turnAt, m.lost.due(), m.standstill.readDue(m.readAt)}
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
 	}
@@ -173,6 +173,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	}
 	if !m.unservedSince.IsZero() {
 		at = append(at, m.unservedSince.Add(blindPatience), m.readAt.Add(blindPatience))
+	}
+	if !m.strandedSince.IsZero() {
+		at = append(at, m.strandedSince.Add(strandPatience))
 	}
 	if !m.releasingSince.IsZero() {
 		at = append(at, s.now.Add(time.Second))

@@ -157,6 +157,7 @@ func (r *Reconciler) claim(ctx context.Context, s *scope, target *v1.Target) (ty
 	if owner == me && object.Status.Target == nil {
 		for _, rival := range rivals {
 			concerned = append(concerned, rival.name)
+			r.inheritDrain(ctx, s, rival.name)
 		}
 	}
 	return owner.name, concerned

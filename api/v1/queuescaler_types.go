@@ -365,8 +365,8 @@ type DrainSpec struct {
 	// +optional
 	Mode DrainMode `json:"mode,omitempty"`
 
-	// timeoutSeconds is how long jobs that come during a drain wait at most for one that runs on:
-	// after that the dynos are started afresh, which interrupts it.
+	// timeoutSeconds is how long jobs that come during a drain wait at most for one that runs on, from
+	// when they begin to wait: after that the dynos are started afresh, which interrupts it.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=30
 	// +kubebuilder:validation:Maximum=86400

@@ -34,6 +34,11 @@ type Work struct {
 	Doubtful bool
 }
 
+// Wanted reports whether there are jobs at now that no worker has taken.
+func (w *Work) Wanted(now time.Time) bool {
+	return w.Depth > 0 || (!w.NextDue.IsZero() && !now.Before(w.NextDue))
+}
+
 // Input is all that a decision depends on.
 type Input struct {
 	Now time.Time
@@ -179,16 +184,10 @@ func (in Input) endDrain() Decision {
 		return Decision{Reason: QueueUnknown, Recheck: proofRecheck}
 	case in.Drain.Free:
 		return Decision{Desired: new(int), Reason: Drained, Recheck: proofRecheck}
-	case in.wanted() && !in.Now.Before(in.Drain.Deadline):
+	case in.Work.Wanted(in.Now) && !in.Now.Before(in.Drain.Deadline):
 		return Decision{Desired: new(int), Reason: DrainTimedOut, Recheck: proofRecheck}
 	}
 	return hold(in, Draining, min(proofRecheck, until(in.Now, in.Drain.Deadline), until(in.Now, in.Work.NextDue)))
-}
-
-// wanted says whether there are jobs that no worker has taken.
-func (in Input) wanted() bool {
-	due := in.Work.NextDue
-	return in.Work.Depth > 0 || (!due.IsZero() && !in.Now.Before(due))
 }
 
 // active returns the reason for which workers must run now, or none.
