@@ -55,6 +55,9 @@ func (s *scope) useHub(hub *queue.Hub) {
 }
 
 func (s *scope) takeSnapshot(snapshot queue.Snapshot) {
+	if s.object.Spec.ScheduledJobs == v1.ScheduledJobsIgnore {
+		snapshot.NextDue, snapshot.DueKnownUntil = time.Time{}, time.Time{}
+	}
 	s.snapshot, s.queueProblem = snapshot, nil
 	if snapshot.Err != nil {
 		s.queueProblem = ofQueue(snapshot.Err)
@@ -81,9 +84,8 @@ func (s *scope) queueSpec() queue.Spec {
 	if celery := spec.Queue.Celery; celery != nil {
 		wanted.ClaimIdle = time.Duration(ptr.Deref(celery.VisibilityTimeoutSeconds, 0)) * time.Second
 	}
-	if spec.ScheduledJobs == v1.ScheduledJobsWake {
-		wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period
-	}
+	// Scheduled jobs are read whatever spec.scheduledJobs says: that one was taken is activity.
+	wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period
 	return wanted
 }
 

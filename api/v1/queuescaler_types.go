@@ -309,7 +309,8 @@ type ScheduledJobsPolicy string
 const (
 	// ScheduledJobsWake starts dynos shortly before a scheduled job is due.
 	ScheduledJobsWake ScheduledJobsPolicy = "Wake"
-	// ScheduledJobsIgnore does not look at scheduled jobs.
+	// ScheduledJobsIgnore starts no dynos for scheduled jobs. A scheduled job that a worker took restarts the
+	// idle clock all the same.
 	ScheduledJobsIgnore ScheduledJobsPolicy = "Ignore"
 )
 

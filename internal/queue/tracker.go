@@ -63,7 +63,7 @@ func (t *tracker) saw(look Observation) {
 		}
 	}
 	switch {
-	case look.Active() || finishedJobs(last, look) || movedOrphans(last, look):
+	case look.Active() || finishedJobs(last, look) || movedOrphans(last, look) || tookDue(last, next):
 		next.IdleSince = time.Time{}
 		if !look.Active() {
 			next.IdleSince = look.End
@@ -107,6 +107,20 @@ func finishedJobs(last Snapshot, look Observation) bool {
 // movedOrphans says whether orphans were recovered between the two looks, or left.
 func movedOrphans(last Snapshot, look Observation) bool {
 	return last.Known() && last.OrphanMark != look.OrphanMark
+}
+
+// tookDue reports whether a scheduled job was taken between the two looks: the job that was due next is
+// gone, and what is due next now is due later. Where Redis is polled, a job that a worker moved on and took
+// at once leaves no other trace. Example: the next job is due at 12:00:10; the look at 12:00:09 still finds
+// the job, the look at 12:00:24 finds none, and the job has been running for some seconds.
+//
+// A job beyond what the look read of the schedule is not known to be gone.
+func tookDue(last, next Snapshot) bool {
+	due, readUntil := last.NextDue, next.DueKnownUntil
+	if !last.Known() || due.IsZero() || (!readUntil.IsZero() && readUntil.Before(due)) {
+		return false
+	}
+	return next.NextDue.IsZero() || next.NextDue.After(due)
 }
 
 func latest(a, b time.Time) time.Time {

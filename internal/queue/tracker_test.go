@@ -23,6 +23,20 @@ func depth(n int64) func(*Observation)     { return func(o *Observation) { o.Dep
 func inFlight(n int64) func(*Observation)  { return func(o *Observation) { o.InFlight = n } }
 func processed(n int64) func(*Observation) { return func(o *Observation) { o.Processed = n } }
 
+// due says when the next job is due, in seconds past the epoch; 0 stands for none.
+func due(s float64) func(*Observation) {
+	return func(o *Observation) {
+		if s > 0 {
+			o.NextDue = epoch.Add(seconds(s))
+		}
+	}
+}
+
+// readUntil says until when the schedule was read.
+func readUntil(s float64) func(*Observation) {
+	return func(o *Observation) { o.DueKnownUntil = epoch.Add(seconds(s)) }
+}
+
 // orphans are one job left by a worker that died.
 func orphans(mark uint64) func(*Observation) {
 	return func(o *Observation) { o.Orphans, o.OrphanMark = 1, mark }
@@ -54,6 +68,14 @@ func TestTracker(t *testing.T) {
 		"orphans":                   {[]Observation{at(1), at(11, orphans(7)), at(21, orphans(7))}, 11, 31, true},
 		"an orphan was recovered":   {[]Observation{at(1, orphans(7)), at(11, orphans(7)), at(21)}, 21, 31, true},
 		"another orphan":            {[]Observation{at(1, orphans(7)), at(11, orphans(8)), at(21, orphans(8))}, 11, 31, true},
+		"a due job was taken":       {[]Observation{at(1, due(15)), at(11, due(15)), at(21), at(31)}, 21, 31, true},
+		"the next one is due later": {[]Observation{at(1, due(15)), at(11, due(15)), at(21, due(500)), at(31, due(500))}, 21, 31, true},
+		"one was taken early":       {[]Observation{at(1, due(500)), at(11), at(21)}, 11, 31, true},
+		"a due job still stands":    {[]Observation{at(1, due(15)), at(11, due(15)), at(21, due(15))}, 1, 31, true},
+		"one is due sooner":         {[]Observation{at(1, due(500)), at(11, due(200)), at(21, due(200))}, 1, 31, true},
+		"a due time that wavers":    {[]Observation{at(1, due(500)), at(11, due(500.4)), at(21, due(499.9))}, 1, 31, true},
+		"the schedule was not read": {[]Observation{at(1, due(500)), at(11, readUntil(300)), at(21, readUntil(300))}, 1, 31, true},
+		"it was read beyond":        {[]Observation{at(1, due(200)), at(11, readUntil(300)), at(21, readUntil(300))}, 11, 31, true},
 		"an error":                  {[]Observation{at(1), failed}, never, never, false},
 		"after an error":            {[]Observation{at(1), failed, at(21), at(31)}, 21, 51, true},
 		"a gap":                     {[]Observation{at(1), at(101), at(111)}, 101, 131, true},
