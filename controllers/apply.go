@@ -39,7 +39,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) {
 	} else {
 		r.takeUpDrain(ctx, s)
 	}
-	if s.wantsStop() {
+	if s.wantsStop() && r.confirmURL(ctx, s) {
 		r.stop(ctx, s)
 	}
 	if s.wantsStart() && s.mayStart() {

@@ -109,9 +109,7 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 	if s.formationProblem = r.account(ctx, s); s.formationProblem != nil {
 		return
 	}
-	m, spec := s.memory, s.object.Spec.Heroku
-	m.aim(spec.App, spec.ProcessType)
-	s.recallTarget()
+	m := s.memory
 	s.watchUnserved()
 	s.decide()
 	known := m.target
@@ -125,6 +123,12 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 	if s.rest(); notMine != nil {
 		s.formationProblem = notMine
 	}
+}
+
+// aim turns to the target that the spec names.
+func (s *scope) aim() {
+	s.memory.aim(s.object.Spec.Heroku.App, s.object.Spec.Heroku.ProcessType)
+	s.recallTarget()
 }
 
 // recallTarget takes the target, and what was last known of its quantity, from the status: whoever was the

@@ -133,6 +133,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.ensureFinalizer(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
+	s.aim()
 	r.observeQueue(ctx, s)
 	r.observeFormation(ctx, s)
 	s.noteWorkerStart()
@@ -143,6 +144,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.endTurn(s)
 	r.apply(ctx, s)
 	r.wakeups.served(s.name)
+	r.refreshURL(ctx, s)
 	switch {
 	case s.wantsStop() && !s.hasTurn:
 		return s.reportLater(r.next(s)), nil

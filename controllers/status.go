@@ -164,7 +164,7 @@ func (s *scope) urgent() bool {
 // next is when to look again if nothing is heard before.
 func (r *Reconciler) next(s *scope) time.Duration {
 	m, next := s.memory, s.decision.Recheck
-	at := []time.Time{m.nextDrift, m.turnAt, m.lost.due(), m.standstill.readDue(m.readAt)}
+	at := []time.Time{m.nextDrift, m.turnAt, s.nextURLRead(), m.lost.due(), m.standstill.readDue(m.readAt)}
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
 	}

@@ -32,7 +32,10 @@ func (a *apps) get(identity string) *app {
 func canonical(identity string) string { return strings.ToLower(identity) }
 
 func newApp() *app {
-	return &app{reading: newTurn(), sending: newTurn(), known: map[string]answered{}, scaled: map[string]bool{}}
+	return &app{
+		reading: newTurn(), sending: newTurn(), known: map[string]answered{}, scaled: map[string]bool{},
+		vars: configVars{reading: newTurn(), known: map[string]configVar{}},
+	}
 }
 
 // learn takes in a list that was asked for at some time by an app's UUID or name. A list that is another
@@ -58,6 +61,7 @@ func (a *apps) learn(identity string, all []formation, from *answer, asked time.
 // app is what a client knows of one app, and what it is about to change.
 type app struct {
 	reading, sending turn
+	vars             configVars
 
 	mu sync.Mutex
 	// listed is when the list was asked for that known was taken from.

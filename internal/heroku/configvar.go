@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/queuescaler/queuescaler/internal/secret"
 )
@@ -16,16 +17,52 @@ import (
 // write-protected and global.
 //
 // Heroku only tells all config vars at once. The others are skipped, and none
-// outlives the call or is part of an error.
-func (c *Client) ConfigVar(ctx context.Context, app, name string) (secret.Text, error) {
+// outlives the call or is part of an error. The one is kept for MaxAge.
+func (c *Client) ConfigVar(ctx context.Context, app, name string, o ReadOptions) (secret.Text, error) {
 	if err := validateApp(app); err != nil {
 		return "", err
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if !uuid.MatchString(app) {
+		o.MaxAge = min(o.MaxAge, freshName)
+	}
+	vars := &c.apps.get(app).vars
+	if err := vars.reading.lock(ctx); err != nil {
+		return "", err
+	}
+	defer vars.reading.unlock()
+	asked := time.Now()
+	if known := vars.known[name]; o.MaxAge > 0 && asked.Sub(known.asOf) <= o.MaxAge {
+		return known.value, nil
+	}
+	value, err := c.readConfigVar(ctx, app, name, o.Priority)
+	if err != nil {
+		return "", err
+	}
+	vars.known[name] = configVar{value, asked}
+	if uuid.MatchString(app) {
+		c.budget.Load().uses(canonical(app)+"/config-vars", asked)
+	}
+	return value, nil
+}
+
+// configVars are those of an app that were asked for.
+type configVars struct {
+	reading turn
+	known   map[string]configVar // by name, for whoever reads
+}
+
+type configVar struct {
+	value secret.Text
+	asOf  time.Time
+}
+
+func (c *Client) readConfigVar(ctx context.Context, app, name string, p Priority) (secret.Text, error) {
 	var body bytes.Buffer // not decoded by heroku-go, whose errors quote what they fail at
-	a, err := c.call(ctx, func(ctx context.Context) error {
-		return c.service.Get(ctx, &body, "/apps/"+app+"/config-vars", nil, nil)
+	path := "/apps/" + app + "/config-vars"
+	a, err := c.callAs(ctx, p, path, func(ctx context.Context) error {
+		return c.service.Get(ctx, &body, path, nil, nil)
 	})
 	if err != nil {
 		return "", err

@@ -50,7 +50,7 @@ func TestConfigVar(t *testing.T) {
 				}
 				io.WriteString(w, test.body)
 			})
-			got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL")
+			got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL", heroku.ReadOptions{})
 			if test.kind == "" {
 				if string(got) != redisURL || err != nil {
 					t.Errorf("ConfigVar: %q, %v", string(got), err)
@@ -80,7 +80,7 @@ func hidesValues(t *testing.T, err error) {
 
 func TestConfigVarDoesNotPrint(t *testing.T) {
 	c := serve(t, answers(200, `{"REDIS_URL":"`+redisURL+`"}`))
-	got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL")
+	got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL", heroku.ReadOptions{})
 	if text := fmt.Sprintf("%v %#v %s %q", got, got, got, got); err != nil || strings.Contains(text, "canary") {
 		t.Errorf("%s, %v", text, err)
 	}
@@ -95,11 +95,11 @@ func TestConfigVarOfTheSimulator(t *testing.T) {
 	}
 	c := serve(t, s.ServeHTTP)
 	s.AddToken(simulator.Token{Secret: token, Account: "somebody@example.com", Scopes: []string{"read-protected"}})
-	if got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL"); string(got) != redisURL || err != nil {
+	if got, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL", heroku.ReadOptions{}); string(got) != redisURL || err != nil {
 		t.Errorf("ConfigVar: %q, %v", string(got), err)
 	}
 	s.AddToken(simulator.Token{Secret: token, Account: "somebody@example.com", Scopes: []string{"write"}})
-	_, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL")
+	_, err := c.ConfigVar(t.Context(), "shop", "REDIS_URL", heroku.ReadOptions{})
 	if e := failure(t, err); e.Kind != heroku.Forbidden || !strings.Contains(e.Message, "read-protected") {
 		t.Errorf("with the scope write: %v", e)
 	}
@@ -107,7 +107,7 @@ func TestConfigVarOfTheSimulator(t *testing.T) {
 
 func TestConfigVarRefusedBeforeSending(t *testing.T) {
 	c := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("sent %s %s", r.Method, r.URL) })
-	_, err := c.ConfigVar(t.Context(), "../../account?x=", "REDIS_URL")
+	_, err := c.ConfigVar(t.Context(), "../../account?x=", "REDIS_URL", heroku.ReadOptions{})
 	if e := failure(t, err); e.Kind != heroku.Invalid {
 		t.Errorf("error %v", e)
 	}
