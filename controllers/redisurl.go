@@ -85,10 +85,11 @@ func (s *scope) nextURLRead() time.Time {
 }
 
 // confirmURL reports whether the Redis in which no job was seen is the one that the app uses: a stop asks
-// for that. Who does not know waits.
+// for that, and waits where it is not known. What jobs wait for does not: a drain began with the same question.
 func (r *Reconciler) confirmURL(ctx context.Context, s *scope) bool {
 	known := &s.memory.configVar
-	if s.object.Spec.Redis.URLFrom.HerokuConfigVar == nil || s.now.Sub(known.confirmedAt) < urlConfirmed {
+	fromSecret := s.object.Spec.Redis.URLFrom.HerokuConfigVar == nil
+	if fromSecret || s.jobsAwaitStop() || s.now.Sub(known.confirmedAt) < urlConfirmed {
 		return true
 	}
 	if known.problem != nil && s.now.Before(known.retryAt) {
@@ -96,13 +97,10 @@ func (r *Reconciler) confirmURL(ctx context.Context, s *scope) bool {
 		s.decide()
 		return false
 	}
-	priority := heroku.Sleep
-	if s.draining() && s.snapshot.Depth > 0 {
-		priority = heroku.Wake // jobs wait for the stop
-	} else if s.patient != nil {
+	if s.patient != nil {
 		ctx = s.patient
 	}
-	switch moved := r.readConfigVar(ctx, s, priority, urlConfirmed/2); {
+	switch moved := r.readConfigVar(ctx, s, heroku.Sleep, urlConfirmed/2); {
 	case s.interrupted():
 		return false
 	case known.problem != nil:
