@@ -321,7 +321,7 @@ func (r *Reconciler) planDrift(s *scope) {
 
 // lookForCrashes asks Heroku whether dynos crash, when nothing is heard of them.
 func (s *scope) lookForCrashes(ctx context.Context) {
-	dynos, err := s.memory.client.Dynos(ctx, s.memory.target.AppID, s.memory.target.ProcessType)
+	dynos, err := s.memory.client.Dynos(ctx, s.memory.target.AppID, s.memory.target.ProcessType, heroku.Drift)
 	if err != nil {
 		return // the formation itself was just read; this only refines a message
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -115,12 +116,18 @@ func TestScaleReturnsWhatHerokuAnswered(t *testing.T) {
 }
 
 func TestDynos(t *testing.T) {
-	c := serve(t, answers(200, `[
-		{"name":"web.1","type":"web","state":"up"},
-		{"name":"worker.1","type":"worker","state":"crashed","created_at":"2024-05-01T10:00:00Z","updated_at":"2024-05-01T11:00:00Z"}]`))
-	got, err := c.Dynos(t.Context(), "shop", "worker")
-	created := time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
-	want := []heroku.Dyno{{"worker.1", "worker", "crashed", created, created.Add(time.Hour)}}
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", "Wed, 01 May 2024 12:00:00 GMT") // no other clock matters
+		io.WriteString(w, `[
+			{"name":"web.1","type":"web","state":"up"},
+			{"name":"worker.1","type":"worker","state":"crashed","created_at":"2024-05-01T10:00:00Z","updated_at":"2024-05-01T11:00:00Z"},
+			{"name":"worker.2","type":"worker","state":"up","created_at":"2024-05-01T12:00:02Z"}]`)
+	})
+	got, err := c.Dynos(t.Context(), "shop", "worker", heroku.Drift)
+	want := []heroku.Dyno{
+		{"worker.1", "worker", "crashed", 2*time.Hour + time.Second, time.Hour + time.Second},
+		{"worker.2", "worker", "up", 0, math.MaxInt64},
+	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("Dynos: %+v, %v; want %+v", got, err, want)
 	}
@@ -175,7 +182,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 			}
 			_, err = c.Formation(t.Context(), test.app, test.processType, heroku.ReadOptions{})
 			failure(t, err)
-			_, err = c.Dynos(t.Context(), test.app, test.processType)
+			_, err = c.Dynos(t.Context(), test.app, test.processType, heroku.Drift)
 			failure(t, err)
 		})
 	}

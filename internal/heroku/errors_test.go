@@ -130,7 +130,7 @@ func TestNonsensicalLists(t *testing.T) {
 			if e := failure(t, err); e.Kind != heroku.Unknown {
 				t.Errorf("Formation: %v is of kind %s", e, e.Kind)
 			}
-			_, err = c.Dynos(t.Context(), "shop", "worker")
+			_, err = c.Dynos(t.Context(), "shop", "worker", heroku.Drift)
 			if e := failure(t, err); e.Kind != heroku.Unknown {
 				t.Errorf("Dynos: %v is of kind %s", e, e.Kind)
 			}

@@ -125,39 +125,3 @@ func (f formation) checked(a *answer, app, processType string) (Formation, error
 		Size:        f.Size,
 	}, nil
 }
-
-// Dyno is a container that runs, or shall run, one process.
-type Dyno struct {
-	Name      string // such as worker.1
-	Type      string // the process type
-	State     string // starting, up, crashed, idle or down
-	CreatedAt time.Time
-	UpdatedAt time.Time // when State last changed
-}
-
-// Dynos returns the dynos of one process type of app, which may be none.
-func (c *Client) Dynos(ctx context.Context, app, processType string) ([]Dyno, error) {
-	if err := validate(app, processType); err != nil {
-		return nil, err
-	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	all, a, err := list[api.Dyno](ctx, c, Drift, "/apps/"+app+"/dynos")
-	if err != nil {
-		return nil, err
-	}
-	return ofType(all, a, processType)
-}
-
-func ofType(all []api.Dyno, a *answer, processType string) ([]Dyno, error) {
-	var dynos []Dyno
-	for _, d := range all {
-		switch d.Type {
-		case processType:
-			dynos = append(dynos, Dyno{d.Name, d.Type, d.State, d.CreatedAt, d.UpdatedAt})
-		case "":
-			return nil, nonsense(a, "the list has a dyno without a process type")
-		}
-	}
-	return dynos, nil
-}

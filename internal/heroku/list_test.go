@@ -37,7 +37,7 @@ func TestListFollowsNextRange(t *testing.T) {
 
 func TestDynosOfAllPages(t *testing.T) {
 	h, _ := pages("name ]worker.1..", `[{"name":"worker.1","type":"worker"}]`, `[]`, `[{"name":"worker.2","type":"worker"}]`)
-	got, err := serve(t, h).Dynos(t.Context(), "shop", "worker")
+	got, err := serve(t, h).Dynos(t.Context(), "shop", "worker", heroku.Drift)
 	if err != nil || len(got) != 2 || got[1].Name != "worker.2" {
 		t.Errorf("Dynos: %+v, %v", got, err)
 	}

@@ -37,7 +37,8 @@ type answer struct {
 	remaining  *int    // tokens left of the account's rate budget
 	multiplier float64 // of that budget; 0 if not told
 	retryAfter time.Duration
-	limit      int // of a 422, 0 if none
+	limit      int       // of a 422, 0 if none
+	date       time.Time // by Heroku's clock, when it answered; zero if not told
 }
 
 type answerKey struct{}
@@ -166,6 +167,7 @@ func (a *answer) record(resp *http.Response, now time.Time) {
 	a.status = resp.StatusCode
 	a.requestID = cmp.Or(resp.Header.Get("Request-Id"), a.requestID)
 	a.nextRange = resp.Header.Get("Next-Range")
+	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
 	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)
 	if n, err := strconv.Atoi(resp.Header.Get("Ratelimit-Remaining")); err == nil {
 		a.remaining = &n
