@@ -30,6 +30,8 @@ type Observation struct {
 	Heartbeats bool
 	// Processes are those that serve these queues and may still be alive.
 	Processes []Process
+	// Silent are those that ceased to be heard, and were not seen to stop.
+	Silent []Silent
 	// Processed counts the jobs ever finished, where that number is of these queues alone; else -1.
 	Processed int64
 	// NotServed are queues with waiting jobs that none of the living processes works on.

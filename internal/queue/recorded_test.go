@@ -267,7 +267,11 @@ func TestRecordedSidekiq(t *testing.T) {
 				restored := r.restore(t, client, v.prefix)
 				spec := v.spec
 				spec.System, spec.DueHorizon = Sidekiq, time.Hour
-				checkRecorded(t, observe(t, client, spec), restored, e, v.want(e))
+				got := observe(t, client, spec)
+				checkRecorded(t, got, restored, e, v.want(e))
+				if killed := r.Stage == "killed_62s" && spec.ProcessType == "worker"; killed != (len(got.Silent) == 1) {
+					t.Errorf("silent: %v", got.Silent)
+				}
 			})
 		}
 	}

@@ -24,6 +24,8 @@ type sidekiq struct {
 	spec Spec
 	// due are the scans of the schedule and retry sets; none if scheduled jobs do not matter.
 	due []*dueScan
+	// attendance tells which processes ceased to be heard.
+	attendance attendance
 }
 
 func newSidekiq(spec Spec) reader {
@@ -197,6 +199,7 @@ func (l *sidekiqLook) conclude() error {
 	}
 	l.countProcessed()
 	l.findNotServed()
+	l.result.Silent = l.attendance.after(l.result.Start, time.Now(), l.spec.ProcessType, l.members.Val(), l.processes)
 	for _, scan := range l.due {
 		l.result.addDue(l.now, scan.due)
 		l.result.DueKnownUntil = earliest(l.result.DueKnownUntil, l.result.fromRedis(l.now, scan.known))
@@ -235,6 +238,7 @@ func (l *sidekiqLook) countInFlight() error {
 		if err != nil {
 			return err
 		}
+		process.serves = serves
 		l.result.InFlight += inFlight
 		if process.Fresh() && process.Dyno != "" {
 			here, elsewhere = here || serves, elsewhere || !serves

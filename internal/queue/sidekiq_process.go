@@ -20,6 +20,7 @@ type processLook struct {
 	Process
 	exists bool
 	queues []string // nil if they cannot be told
+	serves bool     // one of the owner's queues
 
 	details *redis.SliceCmd
 	ttl     *redis.IntCmd
@@ -34,7 +35,7 @@ func askProcess(b *batch, key, identity string) *processLook {
 	}
 }
 
-// read takes in the hash. A process whose hash has expired is dead.
+// read takes in the hash. One that has expired tells nothing: see attendance.
 func (p *processLook) read() error {
 	if err := firstFailure(p.details, p.ttl); err != nil {
 		return err

@@ -155,7 +155,7 @@ func workChanged(last, next Snapshot) bool {
 
 func workersChanged(last, next Snapshot) bool {
 	return last.Elsewhere != next.Elsewhere || (next.Heard && !last.Heard) ||
-		(last.Live() > 0) != (next.Live() > 0) || last.AllQuiet() != next.AllQuiet() ||
+		last.Live() != next.Live() || !sameSilent(last.Silent, next.Silent) || last.AllQuiet() != next.AllQuiet() ||
 		!slices.Equal(last.NotServed, next.NotServed)
 }
 
