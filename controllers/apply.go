@@ -39,6 +39,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) {
 	} else {
 		r.takeUpDrain(ctx, s)
 	}
+	r.callRoll(ctx, s)
 	if s.wantsStop() && r.confirmURL(ctx, s) {
 		r.stop(ctx, s)
 	}

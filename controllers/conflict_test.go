@@ -62,7 +62,8 @@ func TestConflict(t *testing.T) {
 
 	// The zero would be raised on deletion, if nobody took the target over.
 	older.take("default")
-	older.awaitQuantity(0)
+	older.beatUntil("the workers should be stopped", func() bool { return older.quantity("worker") == 0 }, false, "worker.1:4:a", "worker.2:4:b")
+	older.do("del", "processes")
 	older.awaitPatches(2) // requests are recorded when they end, after the quantity has changed
 	older.delete("scaler")
 	older.awaitGone("scaler")

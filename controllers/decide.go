@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -119,6 +120,7 @@ func (s *scope) work() *scaling.Work {
 		IdleSince:     s.snapshot.IdleSince,
 		SettledAt:     s.snapshot.SettledAt,
 		Heard:         s.snapshot.Heard,
+		Accounted:     s.accounted(),
 		Elsewhere:     s.snapshot.Elsewhere,
 		Doubtful:      s.snapshot.Doubt != "",
 	}
@@ -149,10 +151,9 @@ func (s *scope) overrides() (overrides, *problem) {
 		o.suspended, o.suspendedUntil = true, time.Time{}
 	}
 	var wakeProblem *problem
-	if o.wakeUntil, wakeProblem = s.timeAnnotation(v1.AnnotationWakeUntil); p == nil {
-		p = wakeProblem
-	}
-	return o, p
+	o.wakeUntil, wakeProblem = s.timeAnnotation(v1.AnnotationWakeUntil)
+	_, silentProblem := s.timeAnnotation(v1.AnnotationIgnoreSilentUntil)
+	return o, cmp.Or(p, wakeProblem, silentProblem)
 }
 
 func (s *scope) timeAnnotation(name string) (time.Time, *problem) {

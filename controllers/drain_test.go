@@ -180,17 +180,18 @@ func TestDrainRefused(t *testing.T) {
 func TestDrainOfEmbeddedWorkers(t *testing.T) {
 	e := newEnv(t, twoWorkers())
 	const embedded = `{"queues":["default"],"embedded":true}`
-	e.beat(first, embedded, "0", "false")
+	beatAll := func() { e.beat(first, embedded, "0", "false"); e.beat(second, embedded, "0", "false") }
+	beatAll()
 	e.create(drains)
 	e.Eventually(func(g Gomega) {
-		e.beat(first, embedded, "0", "false")
+		beatAll()
 		g.Expect(e.get("scaler").Status.Conditions).To(ContainElement(And(HaveField("Type", v1.ConditionStalled),
 			HaveField("Reason", v1.ReasonDrainRefused), HaveField("Message", ContainSubstring("set spec.drain.mode to None")))))
 	}, patience, time.Second).Should(Succeed())
 	e.Expect(e.told(first)).To(BeFalse())
 	e.Expect(e.quantity("worker")).To(Equal(2))
 	e.patch("scaler", func(s *v1.QueueScaler) { s.Spec.Drain.Mode = v1.DrainNone })
-	e.Eventually(func() int { e.beat(first, embedded, "0", "false"); return e.quantity("worker") }, patience, time.Second).Should(BeZero())
+	e.Eventually(func() int { beatAll(); return e.quantity("worker") }, patience, time.Second).Should(BeZero())
 }
 
 // TestOthersDuringDrain has workers of another app appear while this one's are being told: they are left alone,

@@ -10,10 +10,13 @@ import (
 	"github.com/queuescaler/queuescaler/internal/queue"
 )
 
-// workersFree reports whether every worker of the formation said that it is quiet and has no job. A worker
+// workersFree reports whether every worker of the formation is known to be free.
+func (s *scope) workersFree() bool { return s.heardFree() && s.accounted() }
+
+// heardFree reports whether every worker that is heard said that it is quiet and has no job. A worker
 // takes the signal at one heartbeat and says so at the next, so it has been quiet since then. If no worker
 // is heard, workers must have had the time to be heard again. While the queue is not known, no worker is free.
-func (s *scope) workersFree() bool {
+func (s *scope) heardFree() bool {
 	if s.queueProblem != nil || !s.snapshot.Known() {
 		return false
 	}

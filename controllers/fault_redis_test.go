@@ -262,7 +262,8 @@ func TestBrokenProcessInfo(t *testing.T) {
 	e.expectOthersWork()
 	e.Expect(e.quantity("worker")).To(Equal(2))
 
-	e.do("srem", "processes", "worker.1:4:a")
+	e.Cleanup(e.keepBeating("worker.1:4:a", serving("default")))
+	e.Cleanup(e.keepBeating("worker.2:4:b", serving("default")))
 	e.awaitReady("scaler")
 	e.awaitQuantity(0)
 }

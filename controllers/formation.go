@@ -50,6 +50,9 @@ type formation struct {
 	unservedSince time.Time
 	crashed       bool
 
+	// roll is what Heroku's list of dynos says of those that nobody hears.
+	roll roll
+
 	// rescue is what came of starting workers for orphans.
 	rescue rescue
 
@@ -76,6 +79,9 @@ func (f *formation) know(answer heroku.Formation, now time.Time) {
 	f.quantity, f.size, f.uncertain, f.readAt = &answer.Quantity, answer.Size, false, now
 	f.remembered = nil
 	f.confirmed = true
+	if answer.Quantity == 0 {
+		f.roll = roll{zeroAt: now}
+	}
 }
 
 // read takes in what Heroku answered to a read. After a lost stop a read vouches for nothing yet.

@@ -48,7 +48,7 @@ type measurement struct {
 	queueKnown, heartbeats, pushed bool
 	depth, inFlight, orphans       int64
 	latency                        time.Duration
-	live                           int
+	live, silent                   int
 	draining                       bool
 	quantity, desired              *int
 	workerStart                    time.Duration // 0 for none yet
@@ -76,6 +76,8 @@ var objectGauges = []objectGauge{
 		func(m measurement) (float64, bool) { return m.latency.Seconds(), m.queueKnown }),
 	newObjectGauge("worker_processes", "Worker processes with a fresh heartbeat.",
 		func(m measurement) (float64, bool) { return float64(m.live), m.queueKnown && m.heartbeats }),
+	newObjectGauge("silent_workers", "Dynos and processes that nobody hears, and for which a stop waits.",
+		func(m measurement) (float64, bool) { return float64(m.silent), m.queueKnown && m.heartbeats }),
 	newObjectGauge("queue_pushed", "1 if Redis pushes the queue's changes, 0 if it is only polled.",
 		func(m measurement) (float64, bool) { return oneIf(m.pushed), m.queueKnown }),
 	newObjectGauge("draining", "1 while workers that were told to take no more jobs have not been stopped.",
@@ -164,6 +166,9 @@ func (s *scope) measure() {
 		desired:     s.decision.Desired,
 		workerStart: s.memory.workerStart,
 		totals:      s.memory.ledger.Totals(),
+	}
+	if s.heldByAbsence() {
+		m.silent = len(s.absent())
 	}
 	if !s.memory.uncertain {
 		m.quantity = s.memory.quantity

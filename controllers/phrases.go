@@ -33,6 +33,7 @@ var phrases = map[scaling.Reason]string{
 	scaling.JobDueSoon:        "a scheduled job is due soon",
 	scaling.IdleTimeout:       "the idle timeout is running",
 	scaling.AwaitingHeartbeat: "a worker has not been heard since the last job",
+	scaling.WorkersSilent:     "a dyno runs of which no worker process is heard; see WorkersHealthy",
 	scaling.ProvenIdle:        "the queue was idle for the whole idle timeout",
 }
 
@@ -55,6 +56,7 @@ var activeReasons = map[scaling.Reason]string{
 	scaling.DueUnknown:        v1.ReasonDueUnknown,
 	scaling.JobDueSoon:        v1.ReasonJobDueSoon,
 	scaling.IdleTimeout:       v1.ReasonIdleTimeout,
+	scaling.WorkersSilent:     v1.ReasonWorkersSilent,
 	scaling.AwaitingHeartbeat: v1.ReasonAwaitingHeartbeat,
 }
 
@@ -104,6 +106,8 @@ func (s *scope) workersCondition() condition {
 		return no(v1.ReasonWorkersCrashing, "jobs wait, and the dynos crash: see heroku logs --ps %s", s.object.Spec.Heroku.ProcessType)
 	case s.unservedForLong():
 		return no(v1.ReasonWorkersNotHeard, "jobs wait, and no worker process was heard for %d s: do the dynos use this Redis and these queues?", int(blindPatience.Seconds()))
+	case s.heldByAbsence():
+		return s.silentCondition()
 	case snapshot.Live() > 0:
 		return yes(v1.ReasonWorkersHeard, "worker processes are heard")
 	}

@@ -46,7 +46,7 @@ func idleScope() *scope {
 
 // process is a worker that was just heard.
 func process(n int) queue.Process {
-	return queue.Process{Identity: fmt.Sprintf("worker.%d:4:x", n), HeardAgo: time.Second}
+	return queue.Process{Identity: fmt.Sprintf("worker.%d:4:x", n), Dyno: fmt.Sprintf("worker.%d", n), HeardAgo: time.Second}
 }
 
 // drawScope makes any scope at all.
@@ -147,7 +147,8 @@ func TestWebIsNotStopped(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		s := idleScope()
 		s.object.Spec.Heroku.ProcessType, s.object.Spec.Heroku.AllowWeb = "web", allowed
-		s.memory.quantity = ptr.To(2)
+		s.memory.quantity = ptr.To(1)
+		s.snapshot.Processes = []queue.Process{{Identity: "web.1:4:x", Dyno: "web.1", HeardAgo: time.Second}}
 		s.decide()
 		p := s.worst()
 		if s.wantsStop() != allowed || (p == nil) != allowed {
@@ -181,13 +182,14 @@ func TestStopNeedsCertainty(t *testing.T) {
 		"suspended":                {func(s *scope) { s.object.Spec.Suspend = true }, false},
 		"just resumed":             {func(s *scope) { s.memory.suspended = true }, false},
 		"a worker is not heard":    {func(s *scope) { s.snapshot.Heard = false }, false},
+		"a dyno is not heard":      {func(s *scope) { s.snapshot.Processes = s.snapshot.Processes[:1] }, false},
 		"an idle time too short":   {func(s *scope) { s.snapshot.IdleSince = epoch.Add(-59 * time.Second) }, false},
 		"a long job may run":       {func(s *scope) { s.object.Spec.Queue.MaxJobSeconds = ptr.To[int32](7200) }, false},
 		"off already":              {func(s *scope) { s.memory.quantity = ptr.To(0) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := idleScope()
-			s.memory.quantity = ptr.To(2)
+			s.memory.quantity, s.snapshot.Processes = ptr.To(2), []queue.Process{process(1), process(2)}
 			test.change(s)
 			s.decide()
 			if s.wantsStop() != test.stops {

@@ -186,6 +186,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	if s.decision.Reason.Active() && !m.confirmed {
 		at = append(at, m.vouchedUntil)
 	}
+	if s.heldByAbsence() {
+		at = append(at, m.roll.nextAt(s.absent(), s.snapshot.IdleSince))
+	}
 	for _, t := range at {
 		if t.After(s.now) {
 			next = min(next, t.Sub(s.now))

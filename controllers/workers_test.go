@@ -34,11 +34,13 @@ func TestMainJob(t *testing.T) {
 	e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionTrue, v1.ReasonWorkersHeard)
 
 	e.do("del", "worker.1:4:a:work")
-	stop := e.keepBeating("worker.1:4:a", serving("default"))
-	defer stop()
+	stop, stopOther := e.keepBeating(first, serving("default")), e.keepBeating(second, serving("default"))
+	e.Cleanup(stop)
+	e.Cleanup(stopOther)
 	e.awaitQuantity(0)
 	stop()
-	e.do("srem", "processes", "worker.1:4:a")
+	stopOther()
+	e.do("srem", "processes", first, second)
 	e.awaitReadyWith("scaler", 0)
 	e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionTrue, v1.ReasonWorkersOff)
 	e.awaitEvent(v1.ReasonStopped)
@@ -189,6 +191,8 @@ func TestBusyOthersDoNotMatter(t *testing.T) {
 	e.beat("mailer.1:4:b", serving("mailers"), "1", "false")
 	e.do("hset", "mailer.1:4:b:work", "tid", `{"queue":"mailers"}`)
 	e.push("mailers")
+	e.Cleanup(e.keepBeating(first, serving("default")))
+	e.Cleanup(e.keepBeating(second, serving("default")))
 	e.create()
 	e.awaitQuantity(0)
 }
@@ -229,8 +233,8 @@ func TestLookAfterStop(t *testing.T) {
 // are not counted, and are kept until the names are right.
 func TestWrongQueueNames(t *testing.T) {
 	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2})
-	stop := e.keepBeating("worker.1:4:a", serving("mailers"))
-	defer stop()
+	e.Cleanup(e.keepBeating(first, serving("mailers")))
+	e.Cleanup(e.keepBeating(second, serving("mailers")))
 	e.create()
 	condition := e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionFalse, v1.ReasonWorkersElsewhere)
 	e.Expect(condition.Message).To(ContainSubstring("spec.queue.names"))

@@ -126,7 +126,8 @@ const (
 	ConditionFormationSynced = "FormationSynced"
 	// ConditionActive: there is work, or there was until less than the idle timeout ago.
 	ConditionActive = "Active"
-	// ConditionWorkersHealthy: nothing says that the workers fail to take the jobs that wait.
+	// ConditionWorkersHealthy: nothing says that the workers fail to take the jobs that wait, or that they
+	// are at work without being heard.
 	ConditionWorkersHealthy = "WorkersHealthy"
 	// ConditionReconciling: the operator is retrying; no help is needed yet.
 	ConditionReconciling = "Reconciling"
@@ -191,6 +192,7 @@ const (
 	ReasonWorkersOff           = "WorkersOff"
 	ReasonWorkersNotHeard      = "WorkersNotHeard"
 	ReasonWorkersNotObservable = "WorkersNotObservable"
+	ReasonWorkersSilent        = "WorkersSilent" // and of Active
 	ReasonWorkersQuiet         = "WorkersQuiet"
 	ReasonWorkersCrashing      = "WorkersCrashing"
 	ReasonQueueNotServed       = "QueueNotServed"
@@ -213,6 +215,8 @@ const (
 	AnnotationSuspendUntil = "queuescaler.dev/suspend-until"
 	// AnnotationWakeUntil keeps activeQuantity dynos running until then.
 	AnnotationWakeUntil = "queuescaler.dev/wake-until"
+	// AnnotationIgnoreSilentUntil lets workers that nobody hears hold up no stop until then.
+	AnnotationIgnoreSilentUntil = "queuescaler.dev/ignore-silent-until"
 )
 
 // Finalizer lets the deletion policy be carried out.

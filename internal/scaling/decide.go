@@ -26,6 +26,9 @@ type Work struct {
 	// Heard says that every process that serves the queue is alive and was heard after IdleSince.
 	// True where the job system has no heartbeats.
 	Heard bool
+	// Accounted says that every dyno of the formation is accounted for: a process of it is heard, or
+	// Heroku vouches that none runs there. True where the job system has no heartbeats.
+	Accounted bool
 	// Elsewhere says that workers of the process type are heard and none of them serves the queue:
 	// they may be running jobs that are not counted here.
 	Elsewhere bool
@@ -110,6 +113,7 @@ const (
 	WindowOpensSoon   Reason = "WindowOpensSoon"
 	IdleTimeout       Reason = "IdleTimeout"
 	AwaitingHeartbeat Reason = "AwaitingHeartbeat"
+	WorkersSilent     Reason = "WorkersSilent"
 	ProvenIdle        Reason = "ProvenIdle"
 )
 
@@ -248,6 +252,8 @@ func (in Input) fallAsleep() Decision {
 		return decision
 	case !work.Heard:
 		return hold(in, AwaitingHeartbeat, proofRecheck)
+	case !work.Accounted: // the last to be asked for: Heroku's list of dynos costs a request
+		return hold(in, WorkersSilent, slowRecheck)
 	}
 	// Left undone, the stop is only right for as long as the schedule stays clear.
 	clearUntil := ahead(earliest(in.NextOpen, earliest(work.NextDue, work.DueKnownUntil)), margin)

@@ -19,7 +19,7 @@ func idle() Input {
 		Now:            now,
 		ActiveQuantity: 2,
 		Quantity:       &quantity,
-		Work:           &Work{IdleSince: now.Add(-timeout), SettledAt: now, Heard: true},
+		Work:           &Work{IdleSince: now.Add(-timeout), SettledAt: now, Heard: true, Accounted: true},
 		IdleTimeout:    timeout,
 		WakeLead:       lead,
 	}
@@ -144,6 +144,9 @@ func TestDecide(t *testing.T) {
 		}, IdleTimeout, 3, time.Minute, 2},
 
 		{"not heard", func(i *Input) { i.Work.Heard = false }, AwaitingHeartbeat, 3, 0, proofRecheck},
+		{"a dyno is not accounted for", func(i *Input) { i.Work.Accounted = false }, WorkersSilent, 3, 0, slowRecheck},
+		{"a dyno is neither heard nor accounted for", func(i *Input) { i.Work.Heard, i.Work.Accounted = false, false }, AwaitingHeartbeat, 3, 0, proofRecheck},
+		{"a dyno is not accounted for, asleep", func(i *Input) { i.Work.Accounted, *i.Quantity = false, 0 }, Asleep, 0, 0, slowRecheck},
 		{"not heard, and the timeout still runs", func(i *Input) { i.Work.Heard, i.Work.IdleSince = false, in(1-timeout) }, IdleTimeout, 3, 1, 1},
 
 		{"the whole proof", func(*Input) {}, ProvenIdle, 0, 0, slowRecheck},

@@ -16,7 +16,7 @@ func proven(in Input) bool {
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
 	idleFor := in.Now.Sub(w.IdleSince)
-	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Elsewhere && w.Heard &&
+	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Elsewhere && w.Heard && w.Accounted &&
 		!w.IdleSince.IsZero() && idleFor >= in.IdleTimeout &&
 		!w.SettledAt.After(in.Now) &&
 		(in.NextOpen.IsZero() || in.NextOpen.After(horizon)) &&
@@ -90,6 +90,7 @@ var laws = []struct {
 			t.Fatalf("%s with zero in %v", got.Reason, got.ZeroAt.Sub(in.Now))
 		}
 		in.Work.NextDue, in.Work.DueKnownUntil, in.Work.Heard, in.NextOpen = time.Time{}, time.Time{}, true, time.Time{}
+		in.Work.Accounted = true
 		in.Now = got.ZeroAt
 		if !proven(in) {
 			t.Fatal("at the announced time there is no proof")
@@ -243,7 +244,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, Protected, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, ProvenIdle} {
+		Asleep, Protected, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, WorkersSilent, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -276,6 +277,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.SettledAt = drawTime(t, in, "settled at") },
 		func() { in.Work.NextDue = drawTime(t, in, "next due") },
 		func() { in.Work.Heard = false },
+		func() { in.Work.Accounted = false },
 		func() { in.Work.Doubtful = true },
 		func() { in.Work.Elsewhere = true },
 		func() { in.OpenUntil = drawTime(t, in, "open until") },
@@ -283,6 +285,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.NextOpen = drawTime(t, in, "next open") },
 		func() { in.NextOpen = now.Add(in.WakeLead + in.IdleTimeout/2) },
 		func() { in.Work.NextDue = now.Add(in.WakeLead + in.IdleTimeout/2) },
+		func() { in.Work.DueKnownUntil = now.Add(in.WakeLead + in.IdleTimeout/2) },
 		func() { in.WindowsDoubtful = true },
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "parts") {
