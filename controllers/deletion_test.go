@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -45,6 +46,13 @@ func TestDeletion(t *testing.T) {
 		"Heroku's answer is lost": {
 			damage: func(e *env) { w.heroku.Inject(e.scaling(simulator.Fault{Effect: simulator.LoseAnswer, Times: 1})) },
 			after:  2,
+		},
+		"nothing can be read": {
+			damage: func(e *env) {
+				e.awaitReadyWith("scaler", 0)
+				e.Cleanup(w.heroku.Inject(e.calling(http.MethodGet, simulator.Fault{Effect: simulator.Hang})))
+			},
+			after: 2,
 		},
 		"the app is gone first": {
 			damage: func(e *env) { w.heroku.RemoveApp(e.app) },

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -101,6 +102,13 @@ func TestTheEndOfADrainWasNotWrittenDown(t *testing.T) {
 	stop, err := startManager(cache.Options{DefaultNamespaces: map[string]cache.Config{e.namespace: {}}})
 	e.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = stop() })
+	e.Eventually(func() string {
+		busy()
+		if active := meta.FindStatusCondition(e.get("scaler").Status.Conditions, v1.ConditionActive); active != nil {
+			return active.Message
+		}
+		return ""
+	}, patience, time.Second).Should(ContainSubstring("may have ended"))
 	e.Eventually(func() *metav1.Time { busy(); return e.get("scaler").Status.DrainStartTime }, patience, time.Second).Should(BeNil())
 	e.Expect(e.told(first) || e.told(second)).To(BeFalse(), "fresh workers are left alone")
 	e.Expect(slices.Contains(e.asked(), 0)).To(BeFalse())

@@ -64,6 +64,8 @@ type memory struct {
 
 	// releasingSince is when the release of the old target, or of the only one, began.
 	releasingSince time.Time
+	// releaseTries are the tries of it that failed.
+	releaseTries int
 }
 
 // leave forgets the target and what was known of it.

@@ -366,7 +366,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		}
 		s.object.Status.Target = nil
 	}
-	s.memory.releasingSince = time.Time{}
+	s.memory.releasingSince, s.memory.releaseTries = time.Time{}, 0
 	owner, displaced := r.claim(ctx, s, target)
 	for _, other := range displaced {
 		r.wakeups.enqueue(other, false)

@@ -70,6 +70,8 @@ func (s *scope) activeCondition() condition {
 		return unknown(v1.ReasonSuspended, "scaling is suspended")
 	case d.Desired == nil:
 		return unknown(v1.ReasonUnknown, "held: %s", phrases[d.Reason])
+	case d.Reason == scaling.Draining && !s.memory.quieting.proven:
+		return yes(reason, "kept at %d: a drain began here and may have ended; the workers have yet to say whether they take jobs", *d.Desired)
 	case d.Reason.Active():
 		return yes(reason, "kept at %d: %s; zero %d s after the queue falls idle", *d.Desired, phrases[d.Reason], timeout)
 	case !d.ZeroAt.IsZero():

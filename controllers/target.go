@@ -196,8 +196,14 @@ func targetsOf(object client.Object) []string {
 	return nil
 }
 
-// releasePatience is how long a release is tried before it is given up.
-const releasePatience = 30 * time.Second
+const (
+	// releasePatience is how long a release is tried before it is given up, and releaseTries how often at least.
+	releasePatience = 30 * time.Second
+	releaseTries    = 3
+	// leastRelease is the least time for the calls of one try, and releaseRead bounds the read among them.
+	leastRelease = 5 * time.Second
+	releaseRead  = 3 * time.Second
+)
 
 // finalize carries the deletion policy out and lets the object go: after releasePatience in any case.
 func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error) {
@@ -264,16 +270,21 @@ func (s *scope) releasing() time.Duration {
 		s.memory.releasingSince = s.now
 	}
 	left := releasePatience - s.now.Sub(s.memory.releasingSince)
-	return max(time.Second, min(startDeadline, left))
+	return max(leastRelease, min(startDeadline, left))
 }
 
-// unlessAbandoned returns the problem of a release for as long as it is worth another try.
+// unlessAbandoned returns the problem of a release for as long as it is worth another try. A machine that is busy
+// may have taken all of the time for a few tries.
 func (r *Reconciler) unlessAbandoned(s *scope, target *v1.Target, p *problem) *problem {
-	if p != nil && s.now.Sub(s.memory.releasingSince) >= releasePatience {
-		r.tell(s, warning, v1.ReasonReleaseAbandoned, "Release", "gave up leaving "+target.ProcessType+" of "+target.AppName+" scaled up: "+p.message)
-		return nil
+	m := s.memory
+	if p == nil || p.reason == v1.ReasonDraining {
+		return p
 	}
-	return p
+	if m.releaseTries++; m.releaseTries < releaseTries || s.now.Sub(m.releasingSince) < releasePatience {
+		return p
+	}
+	r.tell(s, warning, v1.ReasonReleaseAbandoned, "Release", "gave up leaving "+target.ProcessType+" of "+target.AppName+" scaled up: "+p.message)
+	return nil
 }
 
 func (s *scope) suspended() bool {
@@ -318,12 +329,25 @@ func (r *Reconciler) scaleUp(ctx context.Context, s *scope, target *v1.Target) *
 	return s.ofHeroku(err)
 }
 
-// raise scales a target to a quantity, unless it has as many.
+// raise scales a target to a quantity, unless it has as many. What cannot be read, or may yet be stopped by a PATCH
+// whose answer was lost, is scaled all the same: to no fewer dynos than were known.
 func (s *scope) raise(ctx context.Context, target *v1.Target, quantity int) error {
-	formation, err := s.memory.client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
-	if err == nil && formation.Quantity < quantity {
-		_, err = s.memory.client.Scale(ctx, s.scaling(target, quantity))
+	m := s.memory
+	mine := m.target != nil && keyOf(m.target) == keyOf(target)
+	quick, cancel := context.WithTimeout(ctx, releaseRead)
+	defer cancel()
+	formation, err := m.client.Formation(quick, target.AppID, target.ProcessType, heroku.ReadOptions{})
+	switch {
+	case err == nil && formation.Quantity >= quantity && !(mine && m.lost.open()):
+		return nil
+	case err == nil:
+		quantity = max(quantity, formation.Quantity)
+	case isGone(err) || !mine || m.quantity == nil:
+		return err
+	default:
+		quantity = max(quantity, *m.quantity)
 	}
+	_, err = m.client.Scale(ctx, s.scaling(target, quantity))
 	return err
 }
 
