@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// stopDeadline bounds the PATCH that stops workers. It is shorter than what lies between the
-	// end of a leader's lease renewals (10 s) and its successor's start (15 s).
+	// stopDeadline bounds the PATCH that stops workers. It is shorter than what lies between the end of a
+	// leader's lease renewals and its successor's start: see LeaseMargin, which the flags must leave.
 	stopDeadline = 4 * time.Second
 	// lookAge is how old the last look at the queue may be when a stop is sent: about as long as a look takes.
 	lookAge = 500 * time.Millisecond
@@ -103,6 +103,9 @@ func (r *Reconciler) stop(ctx context.Context, s *scope) {
 // sendStop looks at the queue and sends the PATCH right after: a PATCH that had to wait, for another one of the
 // app or for a connection, is looked at anew. It reports whether a PATCH went out.
 func (r *Reconciler) sendStop(ctx context.Context, s *scope) (sent bool) {
+	if !r.stopPermitted(ctx, s) {
+		return false
+	}
 	var late *heroku.Error
 	for range stopTries {
 		if !r.mayStop(ctx, s) {
@@ -141,7 +144,7 @@ func (r *Reconciler) mayStop(ctx context.Context, s *scope) bool {
 	if !s.jobsAwaitStop() && !r.takeTurn(s) {
 		return false
 	}
-	return r.awaitApp(ctx, s) && r.lookAgain(ctx, s) && s.wantsStop()
+	return r.awaitApp(ctx, s) && r.lookAgain(ctx, s) && s.wantsStop() && r.stopPermitted(ctx, s)
 }
 
 // finishing is a context for what must be finished although the operator ends.

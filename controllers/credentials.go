@@ -81,8 +81,13 @@ func (s *secrets) get(ctx context.Context, name types.NamespacedName) (*corev1.S
 	if known := s.known(name); known != nil && known.ResourceVersion == metadata.ResourceVersion {
 		return known, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeBound)
+	defer cancel()
 	secret := &corev1.Secret{}
 	if err := s.live.Get(ctx, name, secret); err != nil {
+		if known := s.known(name); known != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+			return known, nil // the best that is known; every reconcile tries again
+		}
 		return nil, err
 	}
 	s.store(name, secret)

@@ -26,9 +26,9 @@ func scaleReason(wanted int) string {
 
 // tellTransitions makes an event of each condition that turned bad, changed its reason while bad,
 // or turned good again.
-func (r *Reconciler) tellTransitions(s *scope) {
+func (r *Reconciler) tellTransitions(s *scope, before *v1.QueueScaler) {
 	for _, conditionType := range []string{v1.ConditionReady, v1.ConditionWorkersHealthy} {
-		old := meta.FindStatusCondition(s.before.Status.Conditions, conditionType)
+		old := meta.FindStatusCondition(before.Status.Conditions, conditionType)
 		now := meta.FindStatusCondition(s.object.Status.Conditions, conditionType)
 		wasBad := old != nil && old.Status == metav1.ConditionFalse
 		isBad := now.Status == metav1.ConditionFalse && now.Reason != v1.ReasonUnknown

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,26 @@ func (o *output) String() string {
 type writes struct {
 	mu   sync.Mutex
 	list []string
+	// refused are the paths, or parts of them, to which nothing can be written.
+	refused []string
+}
+
+// refuse has all writes fail whose path has this in it, until they are allowed.
+func (w *writes) refuse(part string) (allow func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = append(w.refused, part)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.refused = slices.DeleteFunc(w.refused, func(other string) bool { return other == part })
+	}
+}
+
+func (w *writes) refuses(path string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.refused, func(part string) bool { return strings.Contains(path, part) })
 }
 
 func (w *writes) add(line string) {
@@ -216,6 +237,9 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 			}
 		}
 		w.writes.add(line)
+		if w.writes.refuses(request.URL.Path) {
+			return nil, errors.New("refused by the test")
+		}
 	}
 	return r.inner.RoundTrip(request)
 }

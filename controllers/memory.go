@@ -22,6 +22,8 @@ type memory struct {
 	// status is what was last written, until the cache has the version of the object that this made.
 	status  *v1.QueueScalerStatus
 	version string
+	// writing spaces out writes that fail.
+	writing writing
 	// writtenAt is when the status was last written.
 	writtenAt time.Time
 	// unwritten is what has not been written yet; nil if all was.
@@ -110,6 +112,7 @@ func (m *memories) get(name types.NamespacedName, object *v1.QueueScaler) *memor
 	}
 	if known.generation != object.Generation {
 		known.generation, known.limit, known.retries = object.Generation, 0, retries{}
+		known.writing = writing{}
 		known.rescue, known.signalAgainAt = rescue{}, time.Time{}
 		known.windows, known.windowsProblem, known.drainProblem = nil, nil, nil
 	}

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -38,6 +37,8 @@ type Options struct {
 	// signed with one of the WebhookSecrets.
 	WebhookAddress string
 	WebhookSecrets []string
+	// Leadership is what is known of the lease; nil without leader election.
+	Leadership *Leadership
 	// Workers is the number of objects reconciled side by side.
 	Workers int
 	// Clock tells the time; nil for the real one.
@@ -130,9 +131,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	patient, end := r.interrupts.begin(ctx, s.name)
 	defer end()
 	s.patient = patient
-	if err := r.ensureFinalizer(ctx, s); err != nil {
-		return ctrl.Result{}, err
-	}
 	s.aim()
 	r.observeQueue(ctx, s)
 	r.observeFormation(ctx, s)
@@ -145,8 +143,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.apply(ctx, s)
 	r.wakeups.served(s.name)
 	r.refreshURL(ctx, s)
+	r.ensureFinalizer(ctx, s)
 	switch {
-	case s.wantsStop() && !s.hasTurn:
+	case s.wantsStop() && !s.hasTurn && !s.stopHeld:
 		return s.reportLater(r.next(s)), nil
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
@@ -154,7 +153,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	case s.awaitsFirstLook():
 		return s.reportLater(firstLookPatience), nil
 	}
-	return r.report(ctx, s)
+	return r.report(ctx, s), nil
 }
 
 // firstLookPatience is how long a first report waits for the first look at the queue, which comes any
@@ -169,21 +168,12 @@ func (s *scope) awaitsFirstLook() bool {
 // reportLater keeps what a report would have told.
 func (s *scope) reportLater(wait time.Duration) ctrl.Result {
 	s.memory.unwritten = s.object.Status.DeepCopy()
-	return ctrl.Result{RequeueAfter: wait, Priority: ptr.To(0)}
+	return s.again(wait)
 }
 
-// ensureFinalizer writes the finalizer, and not again while the cache shows the version before that.
-func (r *Reconciler) ensureFinalizer(ctx context.Context, s *scope) error {
-	if s.memory.finalized == s.object.ResourceVersion || controllerutil.ContainsFinalizer(s.object, v1.Finalizer) {
-		return nil
-	}
-	object := s.object.DeepCopy()
-	controllerutil.AddFinalizer(object, v1.Finalizer)
-	if err := r.Patch(ctx, object, client.MergeFromWithOptions(s.object, client.MergeFromWithOptimisticLock{})); err != nil {
-		return err
-	}
-	s.memory.finalized = s.object.ResourceVersion
-	return nil
+// again asks for another look. It has no priority: the workqueue would keep that of a wake for ever.
+func (s *scope) again(wait time.Duration) ctrl.Result {
+	return ctrl.Result{RequeueAfter: wait, Priority: ptr.To(0)}
 }
 
 // forget drops all that is kept for an object that is gone.
@@ -223,7 +213,8 @@ type scope struct {
 	news             news     // of the app
 	decision         scaling.Decision
 
-	hasTurn bool // for what is not urgent
+	hasTurn  bool // for what is not urgent
+	stopHeld bool // a stop is due and may not be made
 }
 
 func (r *Reconciler) newScope(object *v1.QueueScaler) *scope {

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 	"github.com/queuescaler/queuescaler/internal/scaling"
@@ -30,7 +29,7 @@ const (
 
 // report writes the status, tells of transitions and says when to look again. It is the only
 // writer of status.
-func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) {
+func (r *Reconciler) report(ctx context.Context, s *scope) ctrl.Result {
 	r.readAccount(ctx, s)
 	s.writeStatus()
 	s.reckon()
@@ -38,16 +37,18 @@ func (r *Reconciler) report(ctx context.Context, s *scope) (ctrl.Result, error) 
 	s.measure()
 	if !s.worthWriting() {
 		s.memory.unwritten = nil
-		return ctrl.Result{RequeueAfter: r.next(s)}, nil
+		return s.again(r.next(s))
+	}
+	if wait := s.memory.writing.wait(s.now); wait > 0 {
+		return s.reportLater(min(wait, r.next(s)))
+	}
+	if !r.options.Leadership.Fresh() { // an API server that takes no lease takes no status
+		return s.reportLater(min(stopRecheck, r.next(s)))
 	}
 	if wait, ok := r.mayWrite(s); !ok {
-		return s.reportLater(min(wait, r.next(s))), nil
+		return s.reportLater(min(wait, r.next(s)))
 	}
-	r.tellTransitions(s)
-	if err := r.persist(ctx, s); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	return ctrl.Result{RequeueAfter: min(r.next(s), catchUp)}, nil
+	return r.write(ctx, s)
 }
 
 // mayWrite says whether the status may be written now, or how long to wait before asking again. One that only
@@ -62,20 +63,6 @@ func (r *Reconciler) mayWrite(s *scope) (wait time.Duration, ok bool) {
 	}
 	s.hasTurn = r.turns.spare(s.now)
 	return calmPeriod, s.hasTurn
-}
-
-// persist writes the status as it is. What could not be written is kept for the next time.
-func (r *Reconciler) persist(ctx context.Context, s *scope) error {
-	written := s.object.Status.DeepCopy()
-	s.memory.status, s.memory.unwritten = nil, written
-	if err := r.Status().Patch(ctx, s.object, client.MergeFrom(s.before)); err != nil {
-		return err
-	}
-	s.memory.status, s.memory.unwritten, s.memory.version = written, nil, s.object.ResourceVersion
-	s.memory.writtenAt = s.now
-	s.object.Status = *written.DeepCopy()
-	s.before = s.object.DeepCopy()
-	return nil
 }
 
 func (s *scope) writeStatus() {
@@ -164,7 +151,7 @@ func (s *scope) urgent() bool {
 // next is when to look again if nothing is heard before.
 func (r *Reconciler) next(s *scope) time.Duration {
 	m, next := s.memory, s.decision.Recheck
-	at := []time.Time{m.nextDrift, m.turnAt, s.nextURLRead(), m.lost.due(), m.standstill.readDue(m.readAt)}
+	at := []time.Time{m.nextDrift, m.turnAt, m.writing.at, s.nextURLRead(), m.lost.due(), m.standstill.readDue(m.readAt)}
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
 	}
@@ -179,6 +166,9 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	}
 	if !m.releasingSince.IsZero() {
 		at = append(at, s.now.Add(time.Second))
+	}
+	if s.stopHeld {
+		at = append(at, s.now.Add(stopRecheck))
 	}
 	if m.drift.foreign {
 		at = append(at, m.drift.truceUntil)
