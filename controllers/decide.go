@@ -120,7 +120,7 @@ func (s *scope) work() *scaling.Work {
 		IdleSince:     s.snapshot.IdleSince,
 		SettledAt:     s.snapshot.SettledAt,
 		Heard:         s.snapshot.Heard,
-		Accounted:     s.accounted(),
+		Accounted:     !s.snapshot.Active() && s.accounted(), // only zero asks for it
 		Elsewhere:     s.snapshot.Elsewhere,
 		Doubtful:      s.snapshot.Doubt != "",
 	}

@@ -25,9 +25,8 @@ const (
 	longestRollPause            = 5 * time.Minute
 	// clockMargin bounds how far the clocks of Heroku's own machines are apart.
 	clockMargin = 2 * time.Second
-	// upMargin is how long after a process's first or last heartbeat its own dyno may turn from starting
-	// to up. Heroku calls a worker dyno up when it has launched the command, seconds before the command
-	// can have booted and said so.
+	// upMargin is how long after a process's first heartbeat its own dyno may turn from starting to up. Heroku
+	// calls a worker dyno up when it has launched the command, seconds before the command can have booted.
 	upMargin = 5 * time.Second
 )
 
@@ -212,18 +211,16 @@ func (r roll) asked(last roll, c crew, now, spell time.Time) roll {
 func died(process queue.Silent, list []heroku.Dyno, asked time.Time) bool {
 	return !slices.ContainsFunc(list, func(dyno heroku.Dyno) bool {
 		mayBeIts := process.Dyno == "" || dyno.Name == process.Dyno
-		return mayBeIts && dyno.Runs() && !startedAfter(dyno, process, asked)
+		return mayBeIts && dyno.Runs() && !replaced(process, dyno, asked)
 	})
 }
 
-// startedAfter reports whether what runs in a dyno was started after a process was last heard. A dyno
-// that crashed and runs again need not be a new one, but it turned up anew.
-func startedAfter(dyno heroku.Dyno, process queue.Silent, asked time.Time) bool {
+// replaced reports whether a process was heard before what now runs in its dyno was started. A dyno that
+// crashed and runs again need not be a new one, but it turned up anew.
+func replaced(process queue.Silent, dyno heroku.Dyno, asked time.Time) bool {
 	asked = asked.Add(-clockMargin)
 	created, turned := asked.Add(-dyno.Age), asked.Add(-dyno.StateAge)
-	// What had been heard for a while before the dyno turned up is not what turned up then.
-	return created.After(process.LastHeard) || turned.After(process.LastHeard.Add(upMargin)) ||
-		turned.After(process.FirstHeard.Add(3*upMargin))
+	return created.After(process.FirstHeard) || turned.After(process.FirstHeard.Add(upMargin))
 }
 
 func nameList(absent []absentee) string {

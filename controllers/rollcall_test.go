@@ -48,6 +48,7 @@ func rollScope(quantity int, identities ...string) *scope {
 func TestRollCall(t *testing.T) {
 	const hour, minute = time.Hour, time.Minute
 	crashed := heroku.Dyno{Name: "worker.2", State: "crashed", Age: hour, StateAge: minute}
+	heardOnce := queue.Silent{Identity: "worker.1:5:a", Dyno: "worker.1", FirstHeard: ago(minute), LastHeard: ago(minute)}
 	restarted := heroku.Dyno{Name: "worker.2", State: "up", Age: 5 * hour, StateAge: minute}
 	for name, test := range map[string]struct {
 		quantity int
@@ -83,10 +84,15 @@ func TestRollCall(t *testing.T) {
 			[]heroku.Dyno{up("worker.1", minute)}, []string{"worker.1"}, []string{"worker.1"}},
 		"its dyno crashed and runs again, and is heard": {2, []string{"worker.1:4:a", "worker.2:9:b"}, []queue.Silent{silentFor("worker.2:4:a", 2*minute)}, "",
 			[]heroku.Dyno{up("worker.1", hour), restarted}, []string{"worker.2:4:a"}, nil},
-		"its dyno crashed":       {2, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.2:4:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour), crashed}, []string{"worker.2"}, nil},
-		"its dyno is not there":  {1, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.7:4:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour)}, []string{"worker.7:4:a"}, nil},
-		"a dyno of unknown age":  {1, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.1:5:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", 1<<63-1)}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
-		"a dyno hardly newer":    {1, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.1:5:a", minute)}, "", []heroku.Dyno{{Name: "worker.1", State: "up", Age: minute - time.Second, StateAge: 2 * hour}}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
+		"its dyno crashed":      {2, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.2:4:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour), crashed}, []string{"worker.2"}, nil},
+		"its dyno is not there": {1, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.7:4:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour)}, []string{"worker.7:4:a"}, nil},
+		"a dyno of unknown age": {1, []string{"worker.1:4:a"}, []queue.Silent{silentFor("worker.1:5:a", 2*minute)}, "", []heroku.Dyno{up("worker.1", 1<<63-1)}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
+		"a dyno hardly newer":   {1, []string{"worker.1:4:a"}, []queue.Silent{heardOnce}, "", []heroku.Dyno{up("worker.1", minute-2*time.Second)}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
+		"a dyno newer":          {1, []string{"worker.1:4:a"}, []queue.Silent{heardOnce}, "", []heroku.Dyno{up("worker.1", minute-3*time.Second)}, []string{"worker.1:5:a"}, nil},
+		"up just after the first heartbeat": {1, []string{"worker.1:4:a"}, []queue.Silent{heardOnce}, "",
+			[]heroku.Dyno{{Name: "worker.1", State: "up", Age: 2 * minute, StateAge: minute - 7*time.Second}}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
+		"up long after the first heartbeat": {1, []string{"worker.1:4:a"}, []queue.Silent{heardOnce}, "",
+			[]heroku.Dyno{{Name: "worker.1", State: "up", Age: 2 * minute, StateAge: minute - 8*time.Second}}, []string{"worker.1:5:a"}, nil},
 		"a silent host":          {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour), up("worker.2", minute)}, []string{"three:4:b"}, []string{"three:4:b"}},
 		"a silent host, all new": {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", minute), up("worker.2", minute)}, []string{"three:4:b"}, nil},
 		"others' processes":      {1, []string{"worker.1:4:a"}, []queue.Silent{{Identity: "worker.1:4:b", Dyno: "worker.1", Tag: "blog", LastHeard: ago(minute)}}, "shop", []heroku.Dyno{up("worker.1", hour)}, []string{"worker.1"}, []string{"worker.1"}},
