@@ -228,6 +228,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, deadline time.Duration
 		return nil
 	}
 	m.know(formation, s.now)
+	m.adopter = m.client
 	m.vouchedUntil = s.now.Add(vouchPeriod)
 	m.drift.corrected(s.now)
 	r.planDrift(s)

@@ -231,15 +231,14 @@ func (s *scope) watchedType() string {
 
 // restart ends a drain of a target that is being left, which must not stay quiet: it stops the dynos
 // and starts as many again. A worker that still has a job is waited for, for a while.
-func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *problem {
+func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Client, target *v1.Target) *problem {
 	r.observeQueue(ctx, s)
 	if !s.workersFree() && s.now.Sub(s.memory.releasingSince) < leavingPatience {
 		return &problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
 	}
-	client := s.memory.client
 	formation, err := client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity > 0 {
-		err = s.stopLeft(ctx, target)
+		err = s.stopLeft(ctx, client, target)
 	}
 	if err == nil {
 		_, err = client.Scale(ctx, s.scaling(target, max(formation.Quantity, s.activeQuantity())))
@@ -252,11 +251,11 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, target *v1.Target) *
 }
 
 // stopLeft stops the dynos of a target that is left, and finishes that although the operator may end.
-func (s *scope) stopLeft(ctx context.Context, target *v1.Target) error {
+func (s *scope) stopLeft(ctx context.Context, client *heroku.Client, target *v1.Target) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopDeadline)
 	defer cancel()
 	change := s.scaling(target, 0)
 	change.Priority = heroku.Wake // quiet workers would leave jobs waiting
-	_, err := s.memory.client.Scale(ctx, change)
+	_, err := client.Scale(ctx, change)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/queuescaler/queuescaler/internal/heroku"
 	"github.com/queuescaler/queuescaler/internal/queue"
 	"github.com/queuescaler/queuescaler/internal/schedule"
+	"github.com/queuescaler/queuescaler/internal/secret"
 )
 
 // memory is what the operator keeps of an object between two reconciles. It belongs to whoever
@@ -33,9 +34,12 @@ type memory struct {
 	turnAt time.Time
 
 	// since is when the operator first reconciled the object.
-	since  time.Time
-	hub    *queue.Hub
-	client *heroku.Client
+	since time.Time
+	hub   *queue.Hub
+	// client is that of the token, and adopter the one that last knew of the target. After a change of the
+	// token, former is the adopter for as long as there may be a target to leave.
+	client, adopter, former *heroku.Client
+	token                   secret.Text
 
 	// formation is what is known of the target; all of it goes when the target is left.
 	formation

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -179,12 +180,16 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 	if p != nil {
 		return p
 	}
+	m := s.memory
+	if m.token != secret.Text(token) {
+		r.keepFormer(s)
+	}
 	client, err := r.accounts.Acquire(s.id(), secret.Text(token))
 	if err != nil {
 		return &problem{reason: v1.ReasonInternalError, message: "no client for Heroku; see the operator's log"}
 	}
-	if s.memory.client != client { // a new token is tried at once
-		s.memory.client, s.memory.retries, s.memory.nextDrift = client, retries{}, time.Time{}
+	if m.token = secret.Text(token); m.client != client { // a new token is tried at once
+		m.client, m.retries, m.nextDrift = client, retries{}, time.Time{}
 	}
 	return nil
 }
@@ -306,6 +311,7 @@ func (r *Reconciler) readFormation(ctx context.Context, s *scope, maxAge time.Du
 	m.target = &v1.Target{App: spec.App, AppID: formation.AppID, AppName: formation.AppName, ProcessType: formation.ProcessType}
 	r.noteDrift(s, formation)
 	m.read(formation, s.now)
+	m.adopter = m.client
 	s.noteStopped()
 	if s.unservedForLong() {
 		s.lookForCrashes(ctx)
@@ -361,12 +367,10 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		return nil
 	}
 	if old := s.object.Status.Target; old != nil && keyOf(old) != keyOf(target) {
-		if p := r.release(ctx, s, old); p != nil {
+		if p := r.replace(ctx, s, old); p != nil {
 			return p
 		}
-		s.object.Status.Target = nil
 	}
-	s.memory.releasingSince, s.memory.releaseTries = time.Time{}, 0
 	owner, displaced := r.claim(ctx, s, target)
 	for _, other := range displaced {
 		r.wakeups.enqueue(other, false)
@@ -375,6 +379,24 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) *problem {
 		s.endDrain() // a drain goes along with the target
 		return conflict(target, owner)
 	}
+	return nil
+}
+
+// replace turns from an old target to the new one, which does not wait for the old one to be left. Only the end
+// of a drain is awaited: its workers are watched until then.
+func (r *Reconciler) replace(ctx context.Context, s *scope, old *v1.Target) *problem {
+	status := &s.object.Status
+	if s.draining() {
+		if p := r.release(ctx, s, s.releaser(), old); p != nil {
+			return p
+		}
+		s.memory.released()
+	} else {
+		status.Leaving = append(status.Leaving, *old)
+	}
+	target := keyOf(s.memory.target)
+	status.Leaving = slices.DeleteFunc(status.Leaving, func(left v1.Target) bool { return keyOf(&left) == target })
+	status.Target, status.WorkerStartSeconds = nil, nil
 	return nil
 }
 

@@ -144,6 +144,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.wakeups.served(s.name)
 	r.refreshURL(ctx, s)
 	r.ensureFinalizer(ctx, s)
+	r.leaveOld(ctx, s)
 	switch {
 	case s.wantsStop() && !s.hasTurn && !s.stopHeld:
 		return s.reportLater(r.next(s)), nil
@@ -185,6 +186,7 @@ func (r *Reconciler) forget(name client.ObjectKey) {
 	}
 	r.hubs.Release(id)
 	r.accounts.Release(id)
+	r.accounts.Release(id + formerSuffix)
 	for _, other := range r.claims.drop(name) {
 		r.wakeups.enqueue(other, false)
 	}
@@ -208,6 +210,7 @@ type scope struct {
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem
+	leavingProblem   *problem // of a target that the spec names no more
 	specProblem      *problem // of the spec itself, an annotation or a schedule
 	woke             bool     // dynos were started
 	news             news     // of the app

@@ -238,7 +238,7 @@ func (s *scope) setAbnormal(conditionType string, p *problem, present bool) {
 
 // worst is the problem that keeps the object from being ready, or nil.
 func (s *scope) worst() *problem {
-	if p := firstOf(s.specProblem, s.formationProblem, s.queueProblem); p != nil {
+	if p := firstOf(s.specProblem, s.formationProblem, s.queueProblem, s.leavingProblem); p != nil {
 		return p
 	}
 	switch {

@@ -12,6 +12,12 @@ type QueueScalerStatus struct {
 	// +optional
 	Target *Target `json:"target,omitempty"`
 
+	// leaving are process types that spec.heroku names no more, and that have yet to be left by
+	// spec.deletionPolicy.
+	// +listType=atomic
+	// +optional
+	Leaving []Target `json:"leaving,omitempty"`
+
 	// desiredQuantity is the quantity the operator wants now. Absent while it does not know.
 	// +optional
 	DesiredQuantity *int32 `json:"desiredQuantity,omitempty"`

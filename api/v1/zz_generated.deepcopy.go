@@ -191,6 +191,11 @@ func (in *QueueScalerStatus) DeepCopyInto(out *QueueScalerStatus) {
 		*out = new(Target)
 		**out = **in
 	}
+	if in.Leaving != nil {
+		in, out := &in.Leaving, &out.Leaving
+		*out = make([]Target, len(*in))
+		copy(*out, *in)
+	}
 	if in.DesiredQuantity != nil {
 		in, out := &in.DesiredQuantity, &out.DesiredQuantity
 		*out = new(int32)
