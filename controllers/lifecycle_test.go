@@ -106,13 +106,14 @@ func TestAnnotations(t *testing.T) {
 		jobs              bool
 		quantity          int
 	}{
-		"woken until a time":             {v1.AnnotationWakeUntil, "2999-01-01T00:00:00Z", false, false, 2},
-		"woken until a time in a zone":   {v1.AnnotationWakeUntil, "2999-01-01T00:00:00+05:30", false, false, 2},
-		"woken until a time that passed": {v1.AnnotationWakeUntil, "2001-01-01T00:00:00Z", false, false, 1},
-		"woken until something":          {v1.AnnotationWakeUntil, "tomorrow", true, false, 1},
-		"woken until something, jobs":    {v1.AnnotationWakeUntil, "2030-01-01", true, true, 2},
-		"suspended until a past time":    {v1.AnnotationSuspendUntil, "2001-01-01T00:00:00Z", false, true, 2},
-		"suspended until something":      {v1.AnnotationSuspendUntil, "tomorrow", true, true, 1},
+		"woken until a time":                 {v1.AnnotationWakeUntil, "2999-01-01T00:00:00Z", false, false, 2},
+		"woken until a time in a zone":       {v1.AnnotationWakeUntil, "2999-01-01T00:00:00+05:30", false, false, 2},
+		"woken until a time that passed":     {v1.AnnotationWakeUntil, "2001-01-01T00:00:00Z", false, false, 1},
+		"woken until something":              {v1.AnnotationWakeUntil, "tomorrow", true, false, 1},
+		"woken until something, jobs":        {v1.AnnotationWakeUntil, "2030-01-01", true, true, 2},
+		"the silent ignored until something": {v1.AnnotationIgnoreSilentUntil, "tomorrow", true, true, 2},
+		"suspended until a past time":        {v1.AnnotationSuspendUntil, "2001-01-01T00:00:00Z", false, true, 2},
+		"suspended until something":          {v1.AnnotationSuspendUntil, "tomorrow", true, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, simulator.Process{Type: "worker", Quantity: 1})

@@ -64,8 +64,12 @@ type absentee struct {
 	lastHeard time.Time // zero for never
 }
 
-// cedarName is the name of a dyno, as in worker.1.
-var cedarName = regexp.MustCompile(`^[-\w]+\.[1-9][0-9]*$`)
+// cedarName is the name of a dyno, as in worker.1, and firName the same for Heroku's Fir generation, as in
+// worker-23z34x56y-w78k9.
+var (
+	cedarName = regexp.MustCompile(`^[-\w]+\.[1-9][0-9]*$`)
+	firName   = regexp.MustCompile(`^[-\w]+-[0-9a-z]{6,12}-[0-9a-z]{5}$`)
+)
 
 // crew takes from the snapshot who is heard. A tag tells this app's processes from those of others.
 func (s *scope) crew() crew {
@@ -73,24 +77,34 @@ func (s *scope) crew() crew {
 	c := crew{processType: spec.Heroku.ProcessType, quantity: *s.memory.quantity, heard: map[string]bool{}}
 	tag, hosts := spec.Drain.ProcessTag, map[string]bool{}
 	for _, process := range s.snapshot.Processes {
-		host, _, _ := strings.Cut(process.Identity, ":")
 		switch {
 		case !process.Fresh() || (tag != "" && process.Tag != tag):
 		case process.Dyno != "":
 			c.heard[process.Dyno], c.named = true, true
-		case !cedarName.MatchString(host): // else a dyno of another process type
-			hosts[host] = true
+		case hostOf(process.Identity) != "":
+			hosts[hostOf(process.Identity)] = true
 		}
 	}
 	if !c.named {
 		c.heard = hosts
 	}
 	for _, process := range s.snapshot.Silent {
-		if tag == "" || process.Tag == "" || process.Tag == tag {
+		mine := tag == "" || process.Tag == "" || process.Tag == tag
+		if mine && (process.Dyno != "" || (!c.named && hostOf(process.Identity) != "")) {
 			c.silent = append(c.silent, process)
 		}
 	}
 	return c
+}
+
+// hostOf is the host in the identity of a process whose dyno is not known; empty for a dyno of another process
+// type.
+func hostOf(identity string) string {
+	host, _, _ := strings.Cut(identity, ":")
+	if cedarName.MatchString(host) || firName.MatchString(host) {
+		return ""
+	}
+	return host
 }
 
 // unheard are the dynos that nobody hears, as far as their quantity tells.

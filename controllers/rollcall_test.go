@@ -93,9 +93,11 @@ func TestRollCall(t *testing.T) {
 			[]heroku.Dyno{{Name: "worker.1", State: "up", Age: 2 * minute, StateAge: minute - 7*time.Second}}, []string{"worker.1:5:a"}, []string{"worker.1:5:a"}},
 		"up long after the first heartbeat": {1, []string{"worker.1:4:a"}, []queue.Silent{heardOnce}, "",
 			[]heroku.Dyno{{Name: "worker.1", State: "up", Age: 2 * minute, StateAge: minute - 8*time.Second}}, []string{"worker.1:5:a"}, nil},
-		"a silent host":          {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour), up("worker.2", minute)}, []string{"three:4:b"}, []string{"three:4:b"}},
-		"a silent host, all new": {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", minute), up("worker.2", minute)}, []string{"three:4:b"}, nil},
-		"others' processes":      {1, []string{"worker.1:4:a"}, []queue.Silent{{Identity: "worker.1:4:b", Dyno: "worker.1", Tag: "blog", LastHeard: ago(minute)}}, "shop", []heroku.Dyno{up("worker.1", hour)}, []string{"worker.1"}, []string{"worker.1"}},
+		"a silent host":                 {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", hour), up("worker.2", minute)}, []string{"three:4:b"}, []string{"three:4:b"}},
+		"a silent host beside dynos":    {quantity: 1, heard: []string{"worker.1:4:a"}, silent: []queue.Silent{silentFor("laptop:4:b", 2*minute)}},
+		"a silent dyno of another type": {quantity: 1, heard: []string{"one:4:a"}, silent: []queue.Silent{silentFor("mailer.1:4:b", 2*minute), silentFor("mailer-23z34x56y-w78k9:4:a", 2*minute)}},
+		"a silent host, all new":        {2, []string{"one:4:a", "two:4:b"}, []queue.Silent{silentFor("three:4:b", 2*minute)}, "", []heroku.Dyno{up("worker.1", minute), up("worker.2", minute)}, []string{"three:4:b"}, nil},
+		"others' processes":             {1, []string{"worker.1:4:a"}, []queue.Silent{{Identity: "worker.1:4:b", Dyno: "worker.1", Tag: "blog", LastHeard: ago(minute)}}, "shop", []heroku.Dyno{up("worker.1", hour)}, []string{"worker.1"}, []string{"worker.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := rollScope(test.quantity, test.heard...)

@@ -73,7 +73,7 @@ func drawScope(t *rapid.T) *scope {
 	spec.IdleTimeoutSeconds = rapid.Int32Range(1, 86400).Draw(t, "idle timeout")
 	spec.Suspend = rapid.Bool().Draw(t, "suspend")
 	s.object.Annotations = map[string]string{}
-	for _, name := range []string{v1.AnnotationSuspendUntil, v1.AnnotationWakeUntil} {
+	for _, name := range []string{v1.AnnotationSuspendUntil, v1.AnnotationWakeUntil, v1.AnnotationIgnoreSilentUntil} {
 		value := rapid.SampledFrom([]string{"", "soon", moment.Draw(t, name).Format(time.RFC3339)}).Draw(t, "value")
 		if value != "" {
 			s.object.Annotations[name] = value
@@ -107,7 +107,14 @@ func drawScope(t *rapid.T) *scope {
 		IdleSince: moment.Draw(t, "idle"), SettledAt: moment.Draw(t, "settled"), Heard: rapid.Bool().Draw(t, "heard"),
 	}
 	for n := range rapid.IntRange(0, 3).Draw(t, "processes") {
-		s.snapshot.Processes = append(s.snapshot.Processes, process(n))
+		s.snapshot.Processes = append(s.snapshot.Processes, process(n+1))
+	}
+	if rapid.Bool().Draw(t, "silent") {
+		s.snapshot.Silent = []queue.Silent{{Identity: "worker.1:5:x", Dyno: "worker.1", FirstHeard: moment.Draw(t, "first"), LastHeard: moment.Draw(t, "last")}}
+	}
+	if m.quantity != nil && rapid.Bool().Draw(t, "listed") {
+		list := []heroku.Dyno{{Name: "worker.1", State: rapid.SampledFrom([]string{"up", "crashed"}).Draw(t, "state"), Age: time.Hour, StateAge: time.Hour}}
+		m.roll = m.roll.answered(list, s.crew(), moment.Draw(t, "asked"), s.snapshot.IdleSince)
 	}
 	return s
 }
@@ -131,7 +138,7 @@ func TestLawsOfApply(t *testing.T) {
 		s := drawScope(t)
 		s.decide()
 		if s.wantsStop() && (*s.decision.Desired != 0 || s.memory.uncertain || s.formationProblem != nil ||
-			s.queueProblem != nil || s.snapshot.Active() || s.snapshot.Doubt != "" || s.object.Spec.Suspend) {
+			s.queueProblem != nil || s.snapshot.Active() || !s.accounted() || s.snapshot.Doubt != "" || s.object.Spec.Suspend) {
 			t.Fatalf("a stop to %d: %s", *s.decision.Desired, s.decision.Reason)
 		}
 		known := s.memory.before(0)
