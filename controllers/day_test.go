@@ -44,6 +44,7 @@ type account struct {
 	accounts *heroku.Accounts
 	r        *Reconciler
 	storms   []time.Time // when work comes for all apps that sleep
+	vars     bool        // the Redis URL is a config var, which is read as often as drift
 
 	mu        sync.Mutex
 	lastEmpty time.Time // when the account had no token
@@ -58,7 +59,11 @@ func newAccount(t *testing.T, apps int) *account {
 	server := simulator.New(simulator.Options{BootTime: time.Second})
 	server.AddToken(simulator.Token{Secret: "HRKU-day", Account: accountName})
 	for i := range apps {
-		if err := server.AddApp(simulator.App{Name: fmt.Sprintf("app-%d", i), Formation: []simulator.Process{{Type: "worker"}}}); err != nil {
+		app := simulator.App{
+			Name: fmt.Sprintf("app-%d", i), ConfigVars: map[string]string{"REDIS_URL": "redis://x"},
+			Formation: []simulator.Process{{Type: "worker"}},
+		}
+		if err := server.AddApp(app); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,6 +137,9 @@ func (a *account) scale(ctx context.Context, app string, rest func() time.Durati
 			}
 			quantity = formation.Quantity
 			m.retries.read()
+			if a.vars {
+				_, _ = client.ConfigVar(ctx, formation.AppID, "REDIS_URL", heroku.ReadOptions{Priority: heroku.Drift})
+			}
 			a.r.planDrift(s)
 		}
 		next := earliestOf(turns, latestOf(m.nextDrift, m.retries.restAt))
@@ -201,6 +209,17 @@ func (a *account) run(apps int, life time.Duration, rest func() time.Duration, d
 	}
 }
 
+// callsAfter counts the API requests from some time after the first one on.
+func (a *account) callsAfter(beginning time.Duration) int {
+	requests, count := a.server.Requests(), 0
+	for _, request := range requests {
+		if request.Time.Sub(requests[0].Time) >= beginning {
+			count++
+		}
+	}
+	return count
+}
+
 // calls counts the API requests of a method.
 func (a *account) calls(method string) int {
 	count := 0
@@ -255,7 +274,7 @@ func TestADayOfAnAccount(t *testing.T) {
 func TestCallsOfAnAccount(t *testing.T) {
 	const hours = 6
 	var table strings.Builder
-	fmt.Fprintf(&table, "| Apps | Calls an hour, nothing to do | Half the budget | Calls for a change |\n| ---: | ---: | ---: | ---: |\n")
+	fmt.Fprintf(&table, "| Apps | Calls an hour, nothing to do | With config vars | Half the budget | Calls for a change |\n| ---: | ---: | ---: | ---: | ---: |\n")
 	for _, apps := range []int{100, 300, 1000} {
 		t.Run(fmt.Sprint(apps), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -266,13 +285,20 @@ func TestCallsOfAnAccount(t *testing.T) {
 				if idle > 2250 {
 					t.Errorf("%.0f calls an hour, the half of the budget is 2250", idle)
 				}
+				v := newAccount(t, apps)
+				v.vars = true
+				v.run(apps, hours*time.Hour, never, func(context.Context) {})
+				withVars := float64(v.callsAfter(time.Hour)) / (hours - 1) // both are read at once at the beginning
+				if withVars > 2250 {
+					t.Errorf("%.0f calls an hour with config vars, the half of the budget is 2250", withVars)
+				}
 				b := newAccount(t, apps)
 				b.run(apps, time.Hour, func() time.Duration { return 10*time.Minute + rand.N(40*time.Minute) }, func(context.Context) {})
 				patches := float64(b.calls(http.MethodPatch)) / float64(b.changes)
 				if patches != 1 {
 					t.Errorf("%v PATCHes for a change", patches)
 				}
-				fmt.Fprintf(&table, "| %d | %.0f | 2250 | %g |\n", apps, idle, patches)
+				fmt.Fprintf(&table, "| %d | %.0f | %.0f | 2250 | %g |\n", apps, idle, withVars, patches)
 			})
 		})
 	}

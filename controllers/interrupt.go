@@ -42,6 +42,14 @@ func (i *interrupts) end(name types.NamespacedName) {
 	}
 }
 
+// unhurried is the context of calls that no job need wait for.
+func (s *scope) unhurried(ctx context.Context) context.Context {
+	if s.patient != nil && !s.decision.Reason.Active() {
+		return s.patient
+	}
+	return ctx
+}
+
 // interrupted reports whether a job came for which no call was waited for any more: the object is
 // reconciled again at once.
 func (s *scope) interrupted() bool {

@@ -194,9 +194,11 @@ func (r *Reconciler) account(ctx context.Context, s *scope) *problem {
 	return nil
 }
 
-// readAccount reads what no start has to wait for: whose account the token is of, and what dynos cost.
+// readAccount reads what no start has to wait for: whose account the token is of, and what dynos cost. Where
+// other calls fail it would only hold up the next try.
 func (r *Reconciler) readAccount(ctx context.Context, s *scope) {
-	if client := s.memory.client; client != nil {
+	ctx = s.unhurried(ctx)
+	if client := s.memory.client; client != nil && s.formationProblem == nil {
 		client.Identify(ctx)
 		r.prices.refresh(ctx, client, s.now)
 	}
@@ -269,8 +271,8 @@ const (
 func (s *scope) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	m, bound := s.memory, usualRead
 	switch {
-	case !s.decision.Reason.Active() && s.patient != nil:
-		ctx = s.patient
+	case !s.decision.Reason.Active():
+		ctx = s.unhurried(ctx)
 	case m.target == nil: // nothing can be started without the answer
 	case m.quantity == nil:
 		bound = quickRead

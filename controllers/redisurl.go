@@ -54,10 +54,7 @@ func (r *Reconciler) refreshURL(ctx context.Context, s *scope) {
 	if fails || known.sign {
 		priority, maxAge = known.wakePriority(), 0
 	}
-	if !s.decision.Reason.Active() && s.patient != nil {
-		ctx = s.patient
-	}
-	if r.readConfigVar(ctx, s, priority, maxAge) {
+	if r.readConfigVar(s.unhurried(ctx), s, priority, maxAge) {
 		r.wakeups.enqueue(s.name, false) // its queue is looked at there
 	}
 }
@@ -97,10 +94,7 @@ func (r *Reconciler) confirmURL(ctx context.Context, s *scope) bool {
 		s.decide()
 		return false
 	}
-	if s.patient != nil {
-		ctx = s.patient
-	}
-	switch moved := r.readConfigVar(ctx, s, heroku.Sleep, urlConfirmed/2); {
+	switch moved := r.readConfigVar(s.unhurried(ctx), s, heroku.Sleep, urlConfirmed/2); {
 	case s.interrupted():
 		return false
 	case known.problem != nil:

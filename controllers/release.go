@@ -93,9 +93,7 @@ func (r *Reconciler) leaveAll(ctx context.Context, s *scope) bool {
 // comes ends it for now.
 func (r *Reconciler) leaveOld(ctx context.Context, s *scope) {
 	m, status := s.memory, &s.object.Status
-	if s.patient != nil && !s.decision.Reason.Active() {
-		ctx = s.patient
-	}
+	ctx = s.unhurried(ctx)
 	s.leavingProblem = nil
 	for len(status.Leaving) > 0 {
 		p := r.release(ctx, s, s.releaser(), &status.Leaving[0])

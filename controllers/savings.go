@@ -40,8 +40,10 @@ func (p *prices) refresh(ctx context.Context, client *heroku.Client, now time.Ti
 	cents, err := client.DynoSizes(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reading, p.next = false, now.Add(pricesRetry)
-	if err == nil {
+	if p.reading = false; ctx.Err() != nil {
+		return // a job came: nothing was wrong
+	}
+	if p.next = now.Add(pricesRetry); err == nil {
 		p.known, p.next = cost.NewPrices(cents), now.Add(pricesPeriod)
 	}
 }

@@ -159,6 +159,7 @@ func (c *Client) Identify(ctx context.Context) {
 		c.identity.settled = true
 	case known != nil && known.Kind == Forbidden:
 		c.identity.settled = true
+	case ctx.Err() != nil: // somebody had better things to do
 	default:
 		c.identity.next = time.Now().Add(identifyPeriod)
 	}
