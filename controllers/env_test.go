@@ -69,6 +69,7 @@ func bareEnv(t *testing.T, namespace string) *env {
 	options, err := redis.ParseURL(e.redisURL)
 	e.Expect(err).NotTo(HaveOccurred())
 	e.redis = redis.NewClient(options)
+	e.list("default")
 	e.Expect(w.cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.namespace}})).To(Succeed())
 	w.heroku.AddToken(simulator.Token{Secret: e.token, Name: e.tokenName(), Account: e.tokenName() + "@example.com", Scopes: []string{"write"}})
 	e.setSecret("redis", "REDIS_URL", e.redisURL)
@@ -157,7 +158,7 @@ func (e *env) scaler(changes ...change) *v1.QueueScaler {
 // nothing but the idle timeout.
 func plainList(s *v1.QueueScaler) {
 	longest := int32(1)
-	s.Spec.Queue = v1.QueueSpec{Type: v1.QueueList, Names: []string{"queue:default"}, MaxJobSeconds: &longest}
+	s.Spec.Queue = v1.QueueSpec{Type: v1.QueueList, Names: []string{"queue:default"}, MaxJobSeconds: &longest, MayBeAbsent: true}
 }
 
 func (e *env) create(changes ...change) *v1.QueueScaler {
@@ -324,9 +325,13 @@ func (e *env) do(words ...any) {
 	e.Expect(e.redis.Do(e.ctx, words...).Err()).To(Succeed())
 }
 
+// list makes a queue known, as the first job ever does.
+func (e *env) list(queue string) { e.Helper(); e.do("sadd", "queues", queue) }
+
 // push puts a job into a queue, and take takes all of them.
 func (e *env) push(queue string) {
 	e.Helper()
+	e.list(queue)
 	e.do("lpush", "queue:"+queue, `{"class":"Job","args":[],"queue":"`+queue+`"}`)
 }
 func (e *env) take(queue string) { e.Helper(); e.do("del", "queue:"+queue) }

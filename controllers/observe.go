@@ -31,8 +31,10 @@ func (r *Reconciler) observeQueue(ctx context.Context, s *scope) {
 	hub, err := r.hubs.Acquire(s.id(), endpoint)
 	if err == nil {
 		s.useHub(hub)
-		name := s.name
-		err = hub.Watch(s.id(), s.queueSpec(), func(wake bool) {
+		name, spec := s.name, s.queueSpec()
+		s.place = endpoint.Place(spec)
+		spec.Seen = s.seen()
+		err = hub.Watch(s.id(), spec, func(wake bool) {
 			if r.wakeups.enqueue(name, wake); wake {
 				r.interrupts.end(name)
 			}
@@ -72,6 +74,7 @@ func (s *scope) queueSpec() queue.Spec {
 		System:      queue.System(spec.Queue.Type),
 		Names:       spec.Queue.Names,
 		KeyPrefix:   spec.Queue.KeyPrefix,
+		MayBeAbsent: spec.Queue.MayBeAbsent,
 		ProcessType: s.watchedType(),
 		Period:      period,
 	}

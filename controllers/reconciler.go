@@ -207,6 +207,7 @@ type scope struct {
 	// patient ends the calls that a job need not wait for, as soon as a job comes.
 	patient context.Context
 
+	place            string // of the queues
 	snapshot         queue.Snapshot
 	queueProblem     *problem
 	formationProblem *problem

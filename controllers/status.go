@@ -95,6 +95,7 @@ func (s *scope) writeStatus() {
 	if s.snapshot.Known() {
 		status.Queue = s.queueStatus()
 	}
+	s.noteSeen()
 }
 
 func (s *scope) queueStatus() *v1.QueueStatus {
@@ -143,7 +144,8 @@ func (s *scope) urgent() bool {
 	old, now := s.before.Status, s.object.Status
 	for _, status := range []*v1.QueueScalerStatus{&old, &now} {
 		meta.RemoveStatusCondition(&status.Conditions, v1.ConditionActive)
-		status.IdleStartTime, status.Queue, status.QuantityObservedTime, status.Savings = nil, nil, nil, nil
+		status.IdleStartTime, status.Queue, status.KnownQueues = nil, nil, nil
+		status.QuantityObservedTime, status.Savings = nil, nil
 	}
 	return !equality.Semantic.DeepEqual(old, now)
 }
@@ -246,6 +248,8 @@ func (s *scope) worst() *problem {
 		return s.contest()
 	case s.memory.drainProblem != nil:
 		return s.memory.drainProblem
+	case len(s.snapshot.Absent) > 0:
+		return s.absence()
 	case s.snapshot.Doubt != "":
 		return &problem{reason: v1.ReasonQueueDataUnreadable, message: s.snapshot.Doubt, class: settled}
 	case !s.snapshot.Known():
@@ -287,6 +291,8 @@ func (s *scope) queueCondition() condition {
 		return no(s.queueProblem.reason, "%s", s.queueProblem.message)
 	case !s.snapshot.Known():
 		return unknown(v1.ReasonUnknown, "the queue has not been read yet")
+	case len(s.snapshot.Absent) > 0:
+		return no(v1.ReasonQueueNotFound, "%s", s.absence().message)
 	case s.snapshot.Doubt != "":
 		return no(v1.ReasonQueueDataUnreadable, "%s; workers are started but not stopped until it is mended", s.snapshot.Doubt)
 	case len(s.snapshot.Paused) > 0:

@@ -170,6 +170,7 @@ func TestUnhealthyWorkers(t *testing.T) {
 			e := newEnv(t, simulator.Process{Type: "worker"})
 			test.damage(e)
 			e.push("default")
+			e.list("other")
 			e.create(func(s *v1.QueueScaler) { s.Spec.Queue.Names = []string{"default", "other"} })
 			e.awaitQuantity(2)
 			condition := e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionFalse, test.reason)

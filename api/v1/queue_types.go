@@ -69,6 +69,13 @@ type QueueSpec struct {
 	// +optional
 	MaxJobSeconds *int32 `json:"maxJobSeconds,omitempty"`
 
+	// mayBeAbsent says that a queue of which Redis shows nothing is empty. Without it such a queue is
+	// not known: workers are started for jobs that wait, and none is stopped, until the job system lists
+	// the queue, or something of it was seen in Redis once. Set it where queues are there only while they
+	// hold jobs, as those of List and SortedSet are, and their names are certain.
+	// +optional
+	MayBeAbsent bool `json:"mayBeAbsent,omitempty"`
+
 	// list has what only type List needs.
 	// +optional
 	List *ListQueue `json:"list,omitempty"`

@@ -43,6 +43,10 @@ type QueueScalerStatus struct {
 	// +optional
 	Queue *QueueStatus `json:"queue,omitempty"`
 
+	// knownQueues are the queues that were seen in Redis. One that was seen and is gone is empty.
+	// +optional
+	KnownQueues *KnownQueues `json:"knownQueues,omitempty"`
+
 	// idleStartTime is when the queue was first seen idle, without a gap since. Absent while active
 	// or not known.
 	// +optional
@@ -120,6 +124,20 @@ type QueueStatus struct {
 	ObservedTime metav1.Time `json:"observedTime"`
 }
 
+// KnownQueues are queues that were seen, so that an operator that starts anew need not see them again.
+type KnownQueues struct {
+	// place is a digest of the job system, the key prefix, and the address and database of Redis.
+	// Elsewhere nothing is known of the queues.
+	// +required
+	Place string `json:"place"`
+
+	// names are those of spec.queue.names that were seen there; * where none are named, and with the
+	// group of a Stream.
+	// +listType=set
+	// +required
+	Names []string `json:"names"`
+}
+
 // Condition types. Ready, QueueReachable, FormationSynced and WorkersHealthy are good when True;
 // Active is neither good nor bad; Reconciling and Stalled are bad, and absent otherwise, as kstatus
 // wants them.
@@ -175,6 +193,7 @@ const (
 	ReasonRedisTLSFailed      = "RedisTLSFailed"
 	ReasonRedisKeyWrongType   = "RedisKeyWrongType"
 	ReasonQueueDataUnreadable = "QueueDataUnreadable"
+	ReasonQueueNotFound       = "QueueNotFound" // and of Active
 	ReasonSecretNotFound      = "SecretNotFound"
 	ReasonSecretKeyMissing    = "SecretKeyMissing"
 	ReasonSecretInvalid       = "SecretInvalid"

@@ -54,7 +54,7 @@ func (s scaler) key() string {
 func (s scaler) queueSpec() v1.QueueSpec {
 	spec := v1.QueueSpec{Type: s.kind, Names: []string{s.queue}}
 	if s.kind == v1.QueueList {
-		spec.MaxJobSeconds = ptr.To(int32(1))
+		spec.MaxJobSeconds, spec.MayBeAbsent = ptr.To(int32(1)), true
 	}
 	return spec
 }
@@ -114,6 +114,15 @@ func (w *world) become(ctx context.Context, kind v1.QueueType, scheduled v1.Sche
 		before := s.object()
 		s.kind, s.scheduled = kind, scheduled
 		return w.client.Patch(ctx, s.object(), client.MergeFrom(before))
+	})
+}
+
+// listQueues makes the queues known, as Sidekiq does at the first job.
+func (w *world) listQueues(ctx context.Context) error {
+	return w.everywhere(ctx, func(pipe pipeline, s scaler) {
+		if s.kind == v1.QueueSidekiq {
+			pipe.SAdd(ctx, "queues", s.queue)
+		}
 	})
 }
 
@@ -243,6 +252,9 @@ const readyPatience = 20 * time.Minute
 func (w *world) startReady(ctx context.Context, count int) (time.Duration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyPatience, fmt.Errorf("the QueueScalers are not ready within %s", readyPatience))
 	defer cancel()
+	if err := w.listQueues(ctx); err != nil {
+		return 0, err
+	}
 	w.recorder.reset()
 	began := time.Now()
 	if err := w.startOperator(ctx); err != nil {

@@ -47,7 +47,7 @@ func (d *demo) follow(ctx context.Context, once bool) error {
 			return d.unfinished(ctx, jobs, once)
 		}
 		story.take(p)
-		if results == nil && p.ready() && p.why() != "" {
+		if results == nil && p.expectsJobs() && p.why() != "" {
 			results = d.enqueue(ctx)
 		}
 		if !judged && jobs != nil && cycleOver(d.heroku.Events()) {

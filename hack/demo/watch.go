@@ -54,6 +54,11 @@ func (p picture) why() string { return p.condition(v1.ConditionActive).Message }
 
 func (p picture) ready() bool { return p.condition(v1.ConditionReady).Status == metav1.ConditionTrue }
 
+// expectsJobs reports whether the operator would start workers. The queues are not known before their first job.
+func (p picture) expectsJobs() bool {
+	return p.ready() || p.condition(v1.ConditionReady).Reason == v1.ReasonQueueNotFound
+}
+
 // watcher takes pictures.
 type watcher struct {
 	cluster    client.Reader

@@ -18,7 +18,7 @@ import (
 //	paused            STRING  there while the queue is paused
 //	t:<id>            HASH    pending_since is in nanoseconds; a task put back by a server has none
 //
-// The servers' own records (asynq:servers) outlive them, and are of no use.
+// asynq:queues is a SET of the names of all queues, made by clients. The servers' own records (asynq:servers) outlive them, and are of no use.
 type asynq struct {
 	name string
 	due  bool // scheduled tasks matter
@@ -37,6 +37,16 @@ func (q *asynq) watched() watchSet {
 		set.others = append(set.others, q.key("scheduled"), q.key("retry"))
 	}
 	return set
+}
+
+const asynqQueues = "asynq:queues"
+
+var asynqPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		q := &asynq{name: name}
+		return []evidence{counted(b.listed(asynqQueues, name)), counted(b.llen(q.key("pending"))), counted(b.llen(q.key("active")))}
+	},
+	search: inRegister(func(Spec) string { return asynqQueues }, ""),
 }
 
 // asynqLook is one look in progress.

@@ -138,6 +138,22 @@ func (b *batch) exists(key string) *redis.IntCmd {
 	return ask(b, redis.NewIntCmd(context.Background(), "exists", key))
 }
 
+// listed is 1 if a set has a member.
+func (b *batch) listed(key, member string) *redis.IntCmd {
+	return ask(b, redis.NewIntCmd(context.Background(), "sismember", key, member))
+}
+
+// randomMembers reads at most so many members of a set.
+func (b *batch) randomMembers(key string, count int) *redis.StringSliceCmd {
+	return ask(b, redis.NewStringSliceCmd(context.Background(), "srandmember", key, count))
+}
+
+// scan goes through a page of the database from a cursor on, and answers the next cursor and the keys of a
+// pattern.
+func (b *batch) scan(cursor, pattern string, count int) *redis.SliceCmd {
+	return ask(b, redis.NewSliceCmd(context.Background(), "scan", cursor, "match", pattern, "count", count))
+}
+
 // strings reads several keys: nil for what is no string.
 func (b *batch) strings(keys ...string) *redis.SliceCmd {
 	args := []any{"mget"}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +21,8 @@ import (
 //	<id>         HASH    timestamp is when the job was made, in milliseconds
 //	meta         HASH    paused is a field of it while the queue is paused
 //	meta-paused  STRING  there while the queue is paused, in Bull
+//	id           STRING  counts the jobs ever made
+//	stalled-check  STRING  written by workers every 30 s, with an expiry
 //
 // A parent in waiting-children is no work: its children are, and the last of them moves it to wait.
 type bullmq struct {
@@ -32,7 +35,7 @@ func newBullMQ(spec Spec, name string) reader { return newBullQueue(spec, name, 
 func newBull(spec Spec, name string) reader   { return newBullQueue(spec, name, true) }
 
 func newBullQueue(spec Spec, name string, isBull bool) reader {
-	prefix := cmp.Or(spec.KeyPrefix, "bull:") + name + ":"
+	prefix := cmp.Or(spec.KeyPrefix, bullPrefix) + name + ":"
 	return &bullmq{name: name, prefix: prefix, due: spec.DueHorizon > 0, isBull: isBull}
 }
 
@@ -48,6 +51,34 @@ func (q *bullmq) watched() watchSet {
 	}
 	return set
 }
+
+var (
+	bullmqPresence = presence{signs: bullSigns, search: searchBull("meta")}
+	bullPresence   = presence{signs: bullSigns, search: searchBull("id")}
+)
+
+func bullSigns(b *batch, spec Spec, name string) []evidence {
+	key := newBullQueue(spec, name, false).(*bullmq).key
+	return []evidence{
+		counted(b.exists(key("id"))), counted(b.exists(key("meta"))), counted(b.exists(key("stalled-check"))),
+		counted(b.llen(key("wait"))), counted(b.llen(key("active"))),
+	}
+}
+
+// searchBull searches the keys of one name, which each queue has.
+func searchBull(name string) func(*known, *batch) step {
+	return func(k *known, b *batch) step {
+		prefix := cmp.Or(k.spec.KeyPrefix, bullPrefix)
+		return k.search.scan(b, escaped(prefix)+"*:"+name, func(_ *batch, keys []string) step {
+			for _, key := range keys {
+				k.search.add(strings.TrimSuffix(strings.TrimPrefix(key, prefix), ":"+name))
+			}
+			return nil
+		})
+	}
+}
+
+const bullPrefix = "bull:"
 
 func (q *bullmq) metaKey() string {
 	if q.isBull {

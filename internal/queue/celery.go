@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,6 +18,9 @@ import (
 //	                         workers took and did not acknowledge
 //	unacked_index      ZSET  the tags by the time they were taken, seconds since 1970
 //
+//	_kombu.binding.E   SET   of the queues bound to exchange E, routing key, pattern and queue with \x06\x16
+//	                         between them. An exchange is called as its queue unless it is told otherwise
+//
 // A message with an eta waits in the list while no worker runs and in unacked while one does, so it
 // counts by its eta, wherever it is. Nothing tells how old a message is, nor which workers live, and a
 // task that was acknowledged before it began is seen no more.
@@ -26,8 +30,8 @@ type celery struct {
 }
 
 const (
-	// celeryPriority is between a queue's name and a priority.
-	celeryPriority   = "\x06\x16"
+	// celerySeparator is between a queue's name and a priority, and between the parts of a binding.
+	celerySeparator  = "\x06\x16"
 	celeryPriorities = 10
 	// celeryRounds is how often a look reads a list again that grew meanwhile.
 	celeryRounds = 3
@@ -38,13 +42,58 @@ func newCelery(spec Spec) reader {
 	for _, name := range spec.Names {
 		c.lists = append(c.lists, c.key(name))
 		for priority := 1; priority < celeryPriorities; priority++ {
-			c.lists = append(c.lists, c.key(name+celeryPriority+strconv.Itoa(priority)))
+			c.lists = append(c.lists, c.key(name+celerySeparator+strconv.Itoa(priority)))
 		}
 	}
 	return c
 }
 
 func (c *celery) key(name string) string { return c.spec.KeyPrefix + name }
+
+const celeryBinding = "_kombu.binding."
+
+var celeryPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		bound := b.randomMembers(spec.KeyPrefix+celeryBinding+name, 1)
+		signs := []evidence{{bound, func() bool { return len(bound.Val()) > 0 }}}
+		for _, list := range newCelery(Spec{KeyPrefix: spec.KeyPrefix, Names: []string{name}}).(*celery).lists {
+			signs = append(signs, counted(b.llen(list)))
+		}
+		return signs
+	},
+	search: func(k *known, b *batch) step {
+		return k.search.scan(b, escaped(k.spec.KeyPrefix+celeryBinding)+"*", k.readBindings)
+	},
+}
+
+// readBindings asks which queues are bound to the exchanges of some keys.
+func (k *known) readBindings(b *batch, keys []string) step {
+	var bindings []*redis.StringSliceCmd
+	for _, key := range keys[:min(len(keys), searchMembers)] {
+		bindings = append(bindings, b.randomMembers(key, searchMembers))
+	}
+	if len(bindings) == 0 {
+		return nil
+	}
+	return func(*batch) (step, error) {
+		for _, binding := range bindings {
+			for _, member := range binding.Val() {
+				if at := strings.LastIndex(member, celerySeparator); at >= 0 {
+					k.see(member[at+len(celerySeparator):])
+					k.addCelery(member[at+len(celerySeparator):])
+				}
+			}
+		}
+		return nil, nil
+	}
+}
+
+// addCelery leaves out what Celery itself uses: queues of events, and for control of each worker.
+func (k *known) addCelery(name string) {
+	if !strings.HasPrefix(name, "celeryev") && !strings.HasSuffix(name, ".pidbox") {
+		k.search.add(name)
+	}
+}
 
 // watched leaves unacked out, which tells of all queues: a task taken or put back moves its list, too.
 func (c *celery) watched() watchSet { return watchSet{jobs: c.lists, silent: true} }

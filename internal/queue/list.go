@@ -41,6 +41,13 @@ func (l *list) look(result *Observation) step {
 	}
 }
 
+// listPresence: a list is there only while it has jobs.
+var listPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		return []evidence{counted(b.llen(spec.KeyPrefix + name))}
+	},
+}
+
 func lengths(b *batch, keys []string) []*redis.IntCmd {
 	commands := make([]*redis.IntCmd, len(keys))
 	for i, key := range keys {

@@ -43,6 +43,20 @@ type Observation struct {
 	// these queues: the names are probably wrong, and jobs of other queues may be running.
 	Elsewhere bool
 
+	// Absent are those of the queues that nothing in Redis ever showed, sorted: they may be empty, or
+	// called otherwise, or elsewhere. AllQueues stands for all that the job system would list.
+	Absent []string
+	// Existing are some queues that are there while others are absent: close spellings first.
+	Existing []string
+	// Unasked says why Redis was not asked whether a queue is there; empty if it was.
+	Unasked string
+	// Seen are those of the queues that are known to be there, sorted. The slice is shared: nobody
+	// changes it.
+	Seen []string
+
+	// served are queues that living workers serve by name, as far as these are looked at.
+	served []string
+
 	// Doubt says what could not be understood, and where; empty if nothing.
 	Doubt string
 

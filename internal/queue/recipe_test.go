@@ -2,6 +2,7 @@ package queue
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,13 +60,25 @@ func (m *mailbox) look(result *Observation) step {
 	}
 }
 
+var mailboxPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		return []evidence{counted(b.listed("mailbox:names", name)), counted(b.llen("mailbox:" + name + ":new"))}
+	},
+	search: inRegister(func(Spec) string { return "mailbox:names" }, ""),
+}
+
 // TestRecipe adds a job system by the steps of the page, and observes it.
 func TestRecipe(t *testing.T) {
 	readers[Mailbox] = eachQueue(newMailbox)
-	t.Cleanup(func() { delete(readers, Mailbox) })
+	presences[Mailbox] = mailboxPresence
+	t.Cleanup(func() {
+		delete(readers, Mailbox)
+		delete(presences, Mailbox)
+	})
 	client := sharedRedis(t)
 	spec := Spec{System: Mailbox, Names: []string{"a", "b"}, DueHorizon: time.Hour}
-	if o := observe(t, client, spec); o.Active() || o.Orphans != 0 || !o.NextDue.IsZero() {
+	do(t, client, cmd("sadd", "mailbox:names", "a", "bb"))
+	if o := observe(t, client, spec); o.Active() || o.Orphans != 0 || !o.NextDue.IsZero() || !slices.Equal(o.Absent, []string{"b"}) || !slices.Equal(o.Existing, []string{"bb"}) {
 		t.Errorf("empty: %+v", o)
 	}
 	do(t, client,

@@ -14,6 +14,7 @@ import (
 // the prefix of Resque's namespace:
 //
 //	queue:Q                 LIST    RPUSH in, LPOP out
+//	queues                  SET     names of the queues that ever had a job
 //	workers                 SET     ids, <host name>:<pid>:<queues, with commas>
 //	worker:<id>             STRING  there while the worker runs a job
 //	workers:heartbeat       HASH    by id, ISO 8601 by Redis's clock, every 60 s
@@ -45,6 +46,14 @@ func newResque(spec Spec) reader {
 
 func (r *resque) key(name string) string { return r.spec.KeyPrefix + name }
 
+var resquePresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		prefix := cmp.Or(spec.KeyPrefix, resquePrefix)
+		return []evidence{counted(b.listed(prefix+"queues", name)), counted(b.llen(prefix + "queue:" + name))}
+	},
+	search: inRegister(func(spec Spec) string { return cmp.Or(spec.KeyPrefix, resquePrefix) + "queues" }, ""),
+}
+
 func (r *resque) watched() watchSet {
 	set := watchSet{others: []string{r.key("pause-all-workers")}}
 	for _, name := range r.spec.Names {
@@ -74,6 +83,7 @@ type resqueLook struct {
 
 	now        time.Time // Redis's
 	delayed    []delayedLook
+	ids        []string // of the workers that may serve one of the queues
 	heartbeats *redis.SliceCmd
 	running    []*redis.IntCmd
 }
@@ -134,12 +144,25 @@ func (l *resqueLook) askWorkers(b *batch) {
 	var ids []any
 	for _, id := range l.members.Val() {
 		if l.serves(id) {
-			ids = append(ids, id)
+			ids, l.ids = append(ids, id), append(l.ids, id)
 			l.running = append(l.running, b.exists(l.key("worker:"+id)))
 		}
 	}
 	if len(ids) > 0 {
 		l.heartbeats = b.fields(l.key("workers:heartbeat"), ids...)
+	}
+}
+
+// noteServed takes in the queues that a living worker serves by name. A pattern names none.
+func (l *resqueLook) noteServed(id string) {
+	parts := strings.SplitN(id, ":", 3)
+	if len(parts) < 3 {
+		return
+	}
+	for _, queue := range strings.Split(parts[2], ",") {
+		if slices.Contains(l.spec.Names, queue) {
+			l.result.served = append(l.result.served, queue)
+		}
 	}
 }
 
@@ -195,6 +218,7 @@ func (l *resqueLook) countRunning() error {
 		beat, err := time.Parse(time.RFC3339, text)
 		if alive := err != nil || l.now.Sub(beat) <= resqueDead; alive {
 			l.result.InFlight += l.running[i].Val()
+			l.noteServed(l.ids[i])
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -35,6 +36,74 @@ var connecting = map[string]func(Snapshot) bool{
 	"+ping":            same,
 	"+subscribe":       same,
 	"&queuescaler":     same,
+}
+
+// presenceRights are those of a page by which it is only known that a queue is there without jobs, or which
+// others there are.
+var presenceRights = map[System][]string{
+	Sidekiq: {"+sismember", "+srandmember"},
+	Asynq:   {"+sismember", "+srandmember", "~asynq:queues"},
+	RQ:      {"+sismember", "+srandmember", "~rq:queues"},
+	Resque:  {"+sismember", "+srandmember", "~resque:queues"},
+	BullMQ:  {"+exists", "+scan"},
+	Bull:    {"+scan"},
+	Celery:  {"+scan", "+srandmember", "~_kombu.binding.*"},
+}
+
+// withPresence adds what can be done without where the queue has jobs.
+func withPresence(system System) map[string]func(Snapshot) bool {
+	spared := maps.Clone(connecting)
+	for _, right := range presenceRights[system] {
+		spared[right] = same
+	}
+	return spared
+}
+
+// TestPresenceRights: with the rights of the pages a queue without jobs is known, and so are the names of others.
+// Without one of them the queue is absent or the others are not named, and work is seen all the same.
+func TestPresenceRights(t *testing.T) {
+	pages := map[System][2]string{Sidekiq: {"redis-rights.md", "Sidekiq"}}
+	for page, system := range systems {
+		pages[system.spec.System] = [2]string{"queues/" + page + ".md", "Rights"}
+	}
+	for system, rights := range presenceRights {
+		t.Run(string(system), func(t *testing.T) {
+			t.Parallel()
+			server := redisserver.StartT(t, redisserver.Options{})
+			admin := clientOf(t, server.URL())
+			shown := hidden[system]
+			do(t, admin, shown.empty...)
+			do(t, admin, cmd("sadd", "_kombu.binding.mailers", "m\x06\x16\x06\x16sms"))
+			acl := documentedRights(t, pages[system][0], pages[system][1])
+			// The names in the lines are examples: a queue may be absent and its name wrong.
+			acl = append(acl, "~bull:mails:*", "~asynq:{mails}:*", "~rq:*:mails", "~rq:queue:mails:intermediate", "~resque:queue:mails", "~mails*")
+			look := func(t *testing.T, acl []string, name string) Observation {
+				user := cmd("acl", "setuser", "reader", "reset", "on", ">"+canary, "resetchannels", "-@all")
+				for _, right := range acl {
+					user = append(user, right)
+				}
+				do(t, admin, user)
+				client := clientOf(t, fmt.Sprintf("redis://reader:%s@%s", canary, server.Addr()))
+				return observe(t, client, shown.asking(system, name))
+			}
+			if o := look(t, acl, "emails"); len(o.Absent) > 0 || o.Unasked != "" {
+				t.Errorf("with all rights: %+v", o)
+			}
+			if o := look(t, acl, "mails"); len(o.Absent) != 1 || !slices.Contains(o.Existing, "emails") || o.Unasked != "" {
+				t.Errorf("a wrong name, with all rights: %+v", o)
+			}
+			for _, right := range rights {
+				without := slices.DeleteFunc(slices.Clone(acl), func(r string) bool { return r == right })
+				empty, wrong := look(t, without, "emails"), look(t, without, "mails")
+				if len(empty.Absent) == 0 && slices.Contains(wrong.Existing, "emails") {
+					t.Errorf("without %s all is as with it", right)
+				}
+				if len(empty.Absent) > 0 && empty.Unasked == "" {
+					t.Errorf("without %s nothing says why %q is not known", right, empty.Absent)
+				}
+			}
+		})
+	}
 }
 
 // rightsTest takes each right away in turn. Without it the queue is not known, or all of it is seen.
@@ -135,7 +204,7 @@ func TestSidekiqRights(t *testing.T) {
 			cmd("hset", me+":work", "tid", `{"queue":"default"}`),
 			cmd("set", "stat:processed", "7"),
 		},
-		spared: connecting,
+		spared: withPresence(Sidekiq),
 	})
 }
 
@@ -160,7 +229,7 @@ func TestRightsOfPages(t *testing.T) {
 				acl[i] = strings.ReplaceAll(right, "emails", "q")
 			}
 			rightsTest(t, rights{
-				spec: system.complete(), acl: acl, spared: connecting,
+				spec: system.complete(), acl: acl, spared: withPresence(system.spec.System),
 				seed: [][]any{cmd("eval", system.fill+"\nreturn 1", 0, 10, "x", time.Now().Unix())},
 			})
 		})

@@ -15,6 +15,8 @@ import (
 //	                                 vouches for them: up to 90 s ahead, renewed every 30 s
 //	rq:scheduled:Q           ZSET    ids by due time, seconds since 1970: scheduled jobs and later retries
 //	rq:suspended             STRING  there while all workers are suspended
+//	rq:queues                SET     rq:queue:Q of each queue that ever had a job
+//	rq:workers:Q             SET     the workers that serve the queue
 //	rq:job:<id>              HASH    enqueued_at is ISO 8601, in UTC
 //
 // A free worker says so only every few minutes, so workers are not looked at. What is in rq:deferred:Q
@@ -39,6 +41,16 @@ func (q *rq) watched() watchSet {
 		set.others = append(set.others, q.key("scheduled"))
 	}
 	return set
+}
+
+var rqPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		q := &rq{name: name}
+		return []evidence{
+			counted(b.listed("rq:queues", q.key("queue"))), counted(b.exists(q.key("workers"))), counted(b.llen(q.key("queue"))),
+		}
+	},
+	search: inRegister(func(Spec) string { return "rq:queues" }, "rq:queue:"),
 }
 
 // rqLook is one look in progress.

@@ -78,7 +78,7 @@ func TestRQStuck(t *testing.T) {
 		}
 		return o
 	}
-	reader := observer.reader.(queues)[0].(*rq)
+	reader := observer.reader.(*knowing).reader.(queues)[0].(*rq)
 	if o := look(); o.InFlight != 1 || o.Orphans != 0 {
 		t.Errorf("at first: %+v", o)
 	}

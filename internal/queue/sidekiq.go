@@ -36,6 +36,18 @@ func newSidekiq(spec Spec) reader {
 	return s
 }
 
+var sidekiqPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		register := spec.KeyPrefix + "queues"
+		if name == AllQueues {
+			names := b.members(register)
+			return []evidence{{names, func() bool { return len(names.Val()) > 0 }}}
+		}
+		return []evidence{counted(b.listed(register, name)), counted(b.llen(spec.KeyPrefix + "queue:" + name))}
+	},
+	search: inRegister(func(spec Spec) string { return spec.KeyPrefix + "queues" }, ""),
+}
+
 func (s *sidekiq) watched() watchSet {
 	var set watchSet
 	if s.all() {
@@ -240,6 +252,9 @@ func (l *sidekiqLook) countInFlight() error {
 		}
 		process.serves = serves
 		l.result.InFlight += inFlight
+		if process.Fresh() {
+			l.noteServed(process.queues)
+		}
 		if process.Fresh() && process.Dyno != "" {
 			here, elsewhere = here || serves, elsewhere || !serves
 		}
@@ -250,6 +265,18 @@ func (l *sidekiqLook) countInFlight() error {
 	l.result.Elsewhere = elsewhere && !here
 	slices.SortFunc(l.result.Processes, func(a, b Process) int { return strings.Compare(a.Identity, b.Identity) })
 	return nil
+}
+
+// noteServed takes in the queues that a living process works on.
+func (l *sidekiqLook) noteServed(queues []string) {
+	if l.all() && len(queues) > 0 {
+		l.result.served = append(l.result.served, AllQueues)
+	}
+	for _, name := range l.spec.Names {
+		if slices.Contains(queues, name) {
+			l.result.served = append(l.result.served, name)
+		}
+	}
 }
 
 // serves says whether a process works on one of the queues, paused or not, and whether that is certain.

@@ -58,5 +58,13 @@ func (s *sortedSet) askDepth(b *batch, result *Observation, now time.Time, first
 	}
 }
 
+// sortedSetPresence: a sorted set is there only while it has jobs.
+var sortedSetPresence = presence{
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		first := b.lowest(spec.KeyPrefix + name)
+		return []evidence{{first, func() bool { return len(first.Val()) > 0 }}}
+	},
+}
+
 // earliestDue is the lowest score that is taken for a time, in the year 2001: lower ones are priorities.
 const earliestDue = 1e9

@@ -49,6 +49,11 @@ type Spec struct {
 	// visibility timeout of Celery; 0 if never, or not known.
 	ClaimIdle time.Duration
 
+	// MayBeAbsent says that a queue of which Redis shows nothing is empty.
+	MayBeAbsent bool
+	// Seen are queues that were seen there before, of an owner that is new to its Hub.
+	Seen []string
+
 	// ProcessType is the Heroku process type that is scaled: all jobs of its dynos count as in flight.
 	ProcessType string
 	// DueHorizon is how far ahead scheduled jobs matter; 0 leaves them unread.
@@ -58,11 +63,12 @@ type Spec struct {
 	Period time.Duration
 }
 
-// equal says whether two specs ask for the same, in the same way.
+// equal says whether two specs ask for the same, in the same way. What was seen before matters to an
+// owner that is new.
 func (s Spec) equal(other Spec) bool {
 	return slices.Equal(s.Names, other.Names) && slices.Equal(s.ProcessingKeys, other.ProcessingKeys) &&
 		s.System == other.System && s.KeyPrefix == other.KeyPrefix && s.ProcessType == other.ProcessType &&
-		s.Group == other.Group && s.ClaimIdle == other.ClaimIdle &&
+		s.Group == other.Group && s.MayBeAbsent == other.MayBeAbsent && s.ClaimIdle == other.ClaimIdle &&
 		s.DueHorizon == other.DueHorizon && s.Period == other.Period
 }
 
@@ -92,10 +98,28 @@ var readers = map[System]func(Spec) reader{
 	Resque:    newResque,
 }
 
+// presences are how each job system shows that a queue is there.
+var presences = map[System]presence{
+	Sidekiq:   sidekiqPresence,
+	List:      listPresence,
+	SortedSet: sortedSetPresence,
+	Stream:    streamPresence,
+	BullMQ:    bullmqPresence,
+	Bull:      bullPresence,
+	Asynq:     asynqPresence,
+	RQ:        rqPresence,
+	Celery:    celeryPresence,
+	Resque:    resquePresence,
+}
+
 func newReader(spec Spec) (reader, error) {
 	make, ok := readers[spec.System]
-	if !ok {
+	presence, shown := presences[spec.System]
+	if !ok || !shown {
 		return nil, fmt.Errorf("queue: unknown job system %q", spec.System)
 	}
-	return make(spec), nil
+	if spec.MayBeAbsent {
+		return make(spec), nil
+	}
+	return &knowing{make(spec), newKnown(spec, presence)}, nil
 }

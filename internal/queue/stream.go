@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,39 @@ func (l *streamLook) askEntries(b *batch) (step, error) {
 		l.next = b.firstAfter(l.key, group.LastDeliveredID)
 	}
 	return l.conclude, nil
+}
+
+// streamPresence: a stream that is read to its end is there, and so is its group. The name of the group
+// may be wrong as well.
+var streamPresence = presence{
+	label: groupLabel,
+	signs: func(b *batch, spec Spec, name string) []evidence {
+		groups := b.streamGroups(spec.KeyPrefix + name)
+		return []evidence{{groups, func() bool { return slices.Contains(groupNames(groups), spec.Group) }}}
+	},
+	search: func(k *known, b *batch) step {
+		groups := map[string]*redis.XInfoGroupsCmd{}
+		for _, queue := range k.unseen() {
+			groups[queue.name] = b.streamGroups(k.spec.KeyPrefix + queue.name)
+		}
+		return func(*batch) (step, error) {
+			for name, groups := range groups {
+				for _, group := range groupNames(groups) {
+					k.search.add(groupLabel(Spec{Group: group}, name))
+				}
+			}
+			return nil, nil
+		}
+	},
+}
+
+func groupLabel(spec Spec, name string) string { return name + " (group " + spec.Group + ")" }
+
+func groupNames(groups *redis.XInfoGroupsCmd) (names []string) {
+	for _, group := range groups.Val() {
+		names = append(names, group.Name)
+	}
+	return names
 }
 
 // find returns the workers' group. One that is yet to be made has everything before it.

@@ -79,9 +79,10 @@ func (t *tracker) saw(look Observation) {
 }
 
 // gap says whether something can have happened unseen before this look: it is the first, or the
-// first for long or after an error, or a process is gone that may be running on all the same.
+// first for long or after an error, or the first that knows a queue, or a process is gone that may be
+// running on all the same.
 func (t *tracker) gap(last Snapshot, look Observation) bool {
-	return !last.Known() || look.Start.Sub(last.End) > t.maxGap || vanished(last.Observation, look)
+	return !last.Known() || look.Start.Sub(last.End) > t.maxGap || vanished(last.Observation, look) || len(look.Absent) < len(last.Absent)
 }
 
 // vanished says whether a process of the last look is missing in this one: it has stopped, or its
@@ -150,6 +151,7 @@ func matters(last, next Snapshot) (changed, wake bool) {
 func workChanged(last, next Snapshot) bool {
 	return last.Depth > 0 != (next.Depth > 0) || last.OrphanMark != next.OrphanMark || last.Active() != next.Active() ||
 		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt ||
+		!slices.Equal(last.Absent, next.Absent) || !slices.Equal(last.Existing, next.Existing) || last.Unasked != next.Unasked ||
 		last.IdleSince.IsZero() != next.IdleSince.IsZero() || !slices.Equal(last.Paused, next.Paused)
 }
 

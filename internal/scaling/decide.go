@@ -32,6 +32,9 @@ type Work struct {
 	// Elsewhere says that workers of the process type are heard and none of them serves the queue:
 	// they may be running jobs that are not counted here.
 	Elsewhere bool
+	// Absent says that one of the queues is not known to be there: the jobs may be in one of another
+	// name, or in another Redis.
+	Absent bool
 	// Doubtful says that something in Redis could not be understood: there may be more work than
 	// is counted here.
 	Doubtful bool
@@ -106,6 +109,7 @@ const (
 	Asleep            Reason = "Asleep"
 	Protected         Reason = "Protected"
 	DataDoubtful      Reason = "DataDoubtful"
+	QueueAbsent       Reason = "QueueAbsent"
 	WorkersElsewhere  Reason = "WorkersElsewhere"
 	DueUnknown        Reason = "DueUnknown"
 	WindowsDoubtful   Reason = "WindowsDoubtful"
@@ -186,7 +190,7 @@ func (in Input) endDrain() Decision {
 		return wake(in, DrainAborted, proofRecheck)
 	case in.Work == nil:
 		return Decision{Reason: QueueUnknown, Recheck: proofRecheck}
-	case in.Drain.Free:
+	case in.Drain.Free && !in.Work.Absent: // the workers of a queue that is not there are not seen
 		return Decision{Desired: new(int), Reason: Drained, Recheck: proofRecheck}
 	case in.Work.Wanted(in.Now) && !in.Now.Before(in.Drain.Deadline):
 		return Decision{Desired: new(int), Reason: DrainTimedOut, Recheck: proofRecheck}
@@ -233,6 +237,8 @@ func (in Input) fallAsleep() Decision {
 		return hold(in, Protected, slowRecheck)
 	case work.Doubtful:
 		return hold(in, DataDoubtful, slowRecheck)
+	case work.Absent:
+		return hold(in, QueueAbsent, slowRecheck)
 	case work.Elsewhere:
 		return hold(in, WorkersElsewhere, slowRecheck)
 	case in.WindowsDoubtful:

@@ -77,6 +77,7 @@ func TestDecide(t *testing.T) {
 		{"draining, one runs for long and none waits", func(i *Input) { i.Drain, i.Work.InFlight = &Drain{Deadline: in(-time.Hour)}, 1 }, Draining, 3, 0, proofRecheck},
 		{"draining for long, a job is due", func(i *Input) { i.Drain, i.Work.NextDue = &Drain{Deadline: now}, now }, DrainTimedOut, 0, 0, proofRecheck},
 		{"draining for long, a job is due in 1 ns", func(i *Input) { i.Drain, i.Work.NextDue = &Drain{Deadline: now}, in(1) }, Draining, 3, 0, 1},
+		{"draining, free, the queue is not there", func(i *Input) { i.Drain, i.Work.Absent = &Drain{Free: true, Deadline: in(time.Minute)}, true }, Draining, 3, 0, proofRecheck},
 		{"draining, suspended", func(i *Input) { i.Drain, i.Suspended = &Drain{Free: true}, true }, Drained, 0, 0, proofRecheck},
 		{"drained, suspended", func(i *Input) { i.Drain, i.Suspended, *i.Quantity = &Drain{}, true, 0 }, DrainAborted, 2, 0, proofRecheck},
 		{"draining, queue unknown", func(i *Input) { i.Drain, i.Work = &Drain{Free: true}, nil }, QueueUnknown, unknown, 0, proofRecheck},
@@ -102,6 +103,7 @@ func TestDecide(t *testing.T) {
 		{"formation unknown, a job's lead begins in 1 ns", func(i *Input) { i.Quantity, i.Work.NextDue = nil, in(lead+1) }, FormationUnknown, unknown, 0, 1},
 
 		{"asleep", func(i *Input) { *i.Quantity = 0 }, Asleep, 0, 0, slowRecheck},
+		{"asleep, the queue is not there", func(i *Input) { *i.Quantity, i.Work.Absent = 0, true }, Asleep, 0, 0, slowRecheck},
 		{"asleep, in doubt", func(i *Input) { *i.Quantity, i.Work.Doubtful = 0, true }, Asleep, 0, 0, slowRecheck},
 		{"asleep, not idle for long", func(i *Input) { *i.Quantity, i.Work.IdleSince = 0, now }, Asleep, 0, 0, slowRecheck},
 		{"asleep, a job's lead begins in 1 ns", func(i *Input) { *i.Quantity, i.Work.NextDue = 0, in(lead+1) }, Asleep, 0, 0, 1},
@@ -111,6 +113,9 @@ func TestDecide(t *testing.T) {
 		{"asleep, the schedule not known", func(i *Input) { *i.Quantity, i.Work.DueKnownUntil = 0, in(lead) }, Asleep, 0, 0, proofRecheck},
 
 		{"in doubt", func(i *Input) { i.Work.Doubtful = true }, DataDoubtful, 3, 0, slowRecheck},
+		{"the queue is not there", func(i *Input) { i.Work.Absent = true }, QueueAbsent, 3, 0, slowRecheck},
+		{"one queue is not there, a job waits in another", func(i *Input) { i.Work.Absent, i.Work.Depth, *i.Quantity = true, 1, 0 }, JobsWaiting, 2, 0, slowRecheck},
+		{"the queue is not there, a job's lead begins in 1 ns", func(i *Input) { i.Work.Absent, i.Work.NextDue = true, in(lead+1) }, QueueAbsent, 3, 0, 1},
 		{"workers elsewhere", func(i *Input) { i.Work.Elsewhere = true }, WorkersElsewhere, 3, 0, slowRecheck},
 		{"asleep, workers elsewhere", func(i *Input) { *i.Quantity, i.Work.Elsewhere = 0, true }, Asleep, 0, 0, slowRecheck},
 		{"in doubt, a job's lead begins in 1 ns", func(i *Input) { i.Work.Doubtful, i.Work.NextDue = true, in(lead+1) }, DataDoubtful, 3, 0, 1},
@@ -205,7 +210,7 @@ func TestDecideSharesNothing(t *testing.T) {
 func TestActive(t *testing.T) {
 	active := map[Reason]bool{DrainAborted: true, WindowOpen: true, WakeRequested: true, JobsWaiting: true, JobsInFlight: true, JobDue: true}
 	for _, reason := range []Reason{Drained, DrainTimedOut, Draining, DrainAborted, WindowOpen, WindowOpensSoon, WindowsDoubtful, Protected,
-		Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown, Asleep, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
+		Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown, Asleep, DataDoubtful, QueueAbsent, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, AwaitingHeartbeat, ProvenIdle, ""} {
 		if got := reason.Active(); got != active[reason] {
 			t.Errorf("%q is active: %v", reason, got)
 		}

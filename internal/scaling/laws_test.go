@@ -16,7 +16,7 @@ func proven(in Input) bool {
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
 	idleFor := in.Now.Sub(w.IdleSince)
-	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Elsewhere && w.Heard && w.Accounted &&
+	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Absent && !w.Elsewhere && w.Heard && w.Accounted &&
 		!w.IdleSince.IsZero() && idleFor >= in.IdleTimeout &&
 		!w.SettledAt.After(in.Now) &&
 		(in.NextOpen.IsZero() || in.NextOpen.After(horizon)) &&
@@ -72,6 +72,21 @@ var laws = []struct {
 	{"the whole proof is enough", func(t *rapid.T, in Input) {
 		if got := Decide(in); proven(in) && number(got.Desired) != 0 {
 			t.Fatalf("proven, yet %s wants %d", got.Reason, number(got.Desired))
+		}
+	}},
+	{"absence never lowers, and changes nothing else", func(t *rapid.T, in Input) {
+		if in.Work == nil {
+			return
+		}
+		in.Work.Absent = false
+		there := Decide(in)
+		in.Work.Absent = true
+		absent := Decide(in)
+		if absent.Desired != nil && *absent.Desired < number(in.Quantity) {
+			t.Fatalf("absent, yet %s wants %d of %d", absent.Reason, *absent.Desired, number(in.Quantity))
+		}
+		if (there.Reason.Active() || number(in.Quantity) == 0) && !reflect.DeepEqual(absent, there) {
+			t.Fatalf("a start waits: %+v, were the queue there %+v", absent, there)
 		}
 	}},
 	{"zero only after the whole timeout", func(t *rapid.T, in Input) {
@@ -178,7 +193,7 @@ var drainLaws = []struct {
 			return
 		}
 		waiting := in.Work.Depth > 0 || (!in.Work.NextDue.IsZero() && !in.Work.NextDue.After(in.Now))
-		ends := in.Drain.Free || (waiting && !in.Drain.Deadline.After(in.Now))
+		ends := (in.Drain.Free && !in.Work.Absent) || (waiting && !in.Drain.Deadline.After(in.Now))
 		want := *in.Quantity
 		if ends {
 			want = 0
@@ -244,7 +259,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, Protected, DataDoubtful, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, WorkersSilent, ProvenIdle} {
+		Asleep, Protected, DataDoubtful, QueueAbsent, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, WorkersSilent, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -273,6 +288,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.InFlight = rapid.Int64Range(0, 2).Draw(t, "in flight") },
 		func() { in.Work.NextDue = drawTime(t, in, "next due") },
 		func() { in.Work.DueKnownUntil = drawTime(t, in, "due known until") },
+		func() { in.Work.DueKnownUntil = drawTime(t, in, "due known until") },
 		func() { in.Work.IdleSince = drawTime(t, in, "idle since") },
 		func() { in.Work.SettledAt = drawTime(t, in, "settled at") },
 		func() { in.Work.NextDue = drawTime(t, in, "next due") },
@@ -280,6 +296,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.Accounted = false },
 		func() { in.Work.Doubtful = true },
 		func() { in.Work.Elsewhere = true },
+		func() { in.Work.Absent = true },
 		func() { in.OpenUntil = drawTime(t, in, "open until") },
 		func() { in.NextOpen = drawTime(t, in, "next open") },
 		func() { in.NextOpen = drawTime(t, in, "next open") },
