@@ -150,7 +150,7 @@ func TestUnhealthyWorkers(t *testing.T) {
 		"all quiet": {
 			func(e *env) { e.beat("worker.1:4:a", serving("default", "other"), "0", "true") },
 			func(e *env) { e.beat("worker.1:4:a", serving("default", "other"), "0", "false") },
-			v1.ReasonWorkersQuiet, []string{"quiet", "restart them"},
+			v1.ReasonWorkersQuiet, []string{"all worker processes are quiet"},
 		},
 		"nobody is heard": {
 			func(*env) {},
