@@ -80,6 +80,7 @@ func TestBounds(t *testing.T) {
 		fieldCase{path: "spec.wakeLeadSeconds", value: int64(0)},
 		fieldCase{path: "spec.wakeLeadSeconds", value: int64(3600)},
 		fieldCase{path: "spec.wakeLeadSeconds", value: int64(3601), cure: "should be less than or equal to 3600"},
+		fieldCase{path: "spec.queue.mayBeAbsent", value: true},
 		fieldCase{path: "spec.suspend", value: true},
 		fieldCase{path: "spec.suspend", value: false},
 		fieldCase{path: "spec.queue.keyPrefix", value: ""},
@@ -214,7 +215,7 @@ func TestTypes(t *testing.T) {
 		"string": {"spec.redis.tls.verification", "spec.queue.type", "spec.queue.keyPrefix", "spec.heroku.app", "spec.heroku.processType",
 			"spec.heroku.dynoSize", "spec.scheduledJobs", "spec.driftPolicy", "spec.deletionPolicy"},
 		"integer": {"spec.activeQuantity", "spec.idleTimeoutSeconds", "spec.pollPeriodSeconds", "spec.queue.maxJobSeconds"},
-		"boolean": {"spec.suspend"},
+		"boolean": {"spec.suspend", "spec.queue.mayBeAbsent"},
 		"array":   {"spec.queue.names", "spec.queue.list.processingKeys"},
 		"object":  {"spec", "spec.redis", "spec.redis.urlFrom", "spec.redis.tls", "spec.queue", "spec.queue.list", "spec.heroku"},
 	}

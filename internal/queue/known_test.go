@@ -418,3 +418,67 @@ func TestPlace(t *testing.T) {
 		t.Errorf("%q", at)
 	}
 }
+
+// TestKnownRestartsTheIdleClock: what was before a queue was known is not known.
+func TestKnownRestartsTheIdleClock(t *testing.T) {
+	tr := tracker{maxGap: time.Hour}
+	at := func(seconds int, absent ...string) Snapshot {
+		moment := time.Unix(int64(seconds), 0)
+		tr.saw(Observation{Start: moment, End: moment, Heartbeats: true, Processed: -1, Absent: absent})
+		return tr.snapshot
+	}
+	at(0, "a", "b")
+	if s := at(100, "a", "b"); s.IdleSince.Unix() != 0 {
+		t.Errorf("absent: idle since %v", s.IdleSince)
+	}
+	if s := at(200, "a"); s.IdleSince.Unix() != 200 || s.SettledAt.Sub(s.End) != settleTime {
+		t.Errorf("known: idle since %v, settled at %v", s.IdleSince, s.SettledAt)
+	}
+	if s := at(300, "a"); s.IdleSince.Unix() != 200 {
+		t.Errorf("later: idle since %v", s.IdleSince)
+	}
+}
+
+// TestAbsenceMatters: who waits for a queue hears that it is there.
+func TestAbsenceMatters(t *testing.T) {
+	absent := Snapshot{Observation: Observation{End: time.Unix(1, 0), Absent: []string{"a"}}}
+	known, named := absent, absent
+	known.Absent, named.Existing = nil, []string{"b"}
+	for _, next := range []Snapshot{known, named} {
+		if changed, wake := matters(absent, next); !changed || wake {
+			t.Errorf("changed %v, wake %v: %+v", changed, wake, next)
+		}
+	}
+}
+
+// TestSeenBefore: an owner that is new to its Hub is told what was seen, and an owner that is there keeps what it
+// has seen.
+func TestSeenBefore(t *testing.T) {
+	client := sharedRedis(t)
+	hub := NewHub(endpointOf(t, sharedServer.URL()))
+	t.Cleanup(func() { _ = hub.Close() })
+	spec := Spec{System: List, Names: []string{"a"}, Period: time.Hour}
+	absent := func(id string, seen ...string) []string {
+		spec.Seen = seen
+		if err := hub.Watch(id, spec, func(bool) {}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := hub.Observe(t.Context(), id)
+		if err != nil || s.Err != nil {
+			t.Fatal(err, s.Err)
+		}
+		return s.Absent
+	}
+	if got := absent("new"); len(got) != 1 {
+		t.Errorf("new: absent %q", got)
+	}
+	if got := absent("told", "a"); len(got) != 0 {
+		t.Errorf("told: absent %q", got)
+	}
+	do(t, client, cmd("lpush", "a", "x"))
+	absent("new")
+	do(t, client, cmd("flushall"))
+	if got := absent("new"); len(got) != 0 {
+		t.Errorf("it forgot: absent %q", got)
+	}
+}
