@@ -287,7 +287,9 @@ func (r *Reconciler) tellScaled(ctx context.Context, s *scope, reason scaling.Re
 // scaleFailed takes in a refusal, or an answer that did not come: then the quantity is not known.
 func (s *scope) scaleFailed(err error, p heroku.Priority) {
 	m := s.memory
-	m.retries.scalings++
+	if !s.ofHeroku(err).held {
+		m.retries.scalings++
+	}
 	s.failed(err)
 	if p == heroku.Wake {
 		m.retries.startFailed(s.formationProblem, s.now)

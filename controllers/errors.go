@@ -143,7 +143,9 @@ const (
 
 // failed plans the next calls, but for starts, after a problem at some time.
 func (r *retries) failed(p *problem, now time.Time) {
-	r.failures++
+	if r.failures == 0 || !p.held { // calls that were not made say nothing of Heroku
+		r.failures++
+	}
 	r.last = p
 	rest := min(longestRest, backoff(max(r.failures, r.scalings)))
 	switch p.class {
@@ -163,7 +165,9 @@ func (r *retries) failed(p *problem, now time.Time) {
 
 // startFailed plans the next start after a problem of one.
 func (r *retries) startFailed(p *problem, now time.Time) {
-	r.starts++
+	if !p.held {
+		r.starts++
+	}
 	r.wakeAt = now.Add(p.pause(r.starts))
 }
 

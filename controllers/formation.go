@@ -63,6 +63,9 @@ type formation struct {
 	// workerStart is how long that took the last time; 0 if it was not seen yet.
 	workerStart time.Duration
 
+	// news are what was told of the app, until an answer of Heroku's makes them old.
+	news news
+
 	// quieting is what was seen of the drain that goes on.
 	quieting quieting
 	// strandedSince is when all workers were first seen to take no more jobs, without a drain, while jobs wait.
@@ -79,6 +82,7 @@ func (f *formation) know(answer heroku.Formation, now time.Time) {
 	f.quantity, f.size, f.uncertain, f.readAt = &answer.Quantity, answer.Size, false, now
 	f.remembered = nil
 	f.confirmed = true
+	f.news.formation = false
 	if answer.Quantity == 0 {
 		f.roll = roll{zeroAt: now}
 	}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -74,6 +75,8 @@ func (s *scope) activeCondition() condition {
 		return unknown(v1.ReasonUnknown, "held: %s", phrases[d.Reason])
 	case d.Reason == scaling.Draining && !s.memory.quieting.proven:
 		return yes(reason, "kept at %d: a drain began here and may have ended; the workers have yet to say whether they take jobs", *d.Desired)
+	case s.stopIsDue():
+		return yes(cmp.Or(reason, v1.ReasonIdleTimeout), "%d run and are to be stopped: %s%s", *s.memory.quantity, phrases[d.Reason], s.heldBack())
 	case d.Reason.Active():
 		return yes(reason, "kept at %d: %s; zero %d s after the queue falls idle", *d.Desired, phrases[d.Reason], timeout)
 	case !d.ZeroAt.IsZero():
@@ -85,6 +88,20 @@ func (s *scope) activeCondition() condition {
 		return no(v1.ReasonIdle, "idle; the next scheduled job starts the workers at %s", due.Add(-s.wakeLead()).UTC().Format(time.RFC3339))
 	}
 	return no(v1.ReasonIdle, "idle; a job starts the workers")
+}
+
+// stopIsDue reports whether more dynos run than are wanted, as where a stop may not be made yet.
+func (s *scope) stopIsDue() bool {
+	desired, quantity := s.decision.Desired, s.memory.quantity
+	return desired != nil && quantity != nil && *desired < *quantity
+}
+
+// heldBack says why a stop may not be made, where that is known.
+func (s *scope) heldBack() string {
+	if s.stopHeld {
+		return "; nothing is stopped while the operator cannot write to the API server"
+	}
+	return ""
 }
 
 // workersCondition tells what the heartbeats, or their absence, say of the workers.

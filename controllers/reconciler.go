@@ -37,6 +37,8 @@ type Options struct {
 	// signed with one of the WebhookSecrets.
 	WebhookAddress string
 	WebhookSecrets []string
+	// Health is what the probes ask; nil for none.
+	Health *Health
 	// Leadership is what is known of the lease; nil without leader election.
 	Leadership *Leadership
 	// Workers is the number of objects reconciled side by side.
@@ -72,7 +74,7 @@ type Reconciler struct {
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	r := newReconciler(mgr, options)
 	perAccount.accounts.Store(r.accounts)
-	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr), r.receiveWebhooks(mgr)); err != nil {
+	if err := errors.Join(indexSecrets(mgr), indexTargets(mgr), r.receiveWebhooks(mgr), options.Health.follow(mgr, r.wakeups)); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -127,7 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.finalize(ctx, r.newScope(object))
 	}
 	s := r.newScope(object)
-	s.news = told
+	s.takeNews(told)
 	patient, end := r.interrupts.begin(ctx, s.name)
 	defer end()
 	s.patient = patient

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -23,8 +24,10 @@ const wakePriority = 1000
 type wakeups struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-	// waking are the objects whose jobs wait, until their workers are called.
-	waking map[types.NamespacedName]bool
+	// waking says since when the jobs of objects wait, until their workers are called.
+	waking map[types.NamespacedName]time.Time
+	// begun is when an object was last reconciled.
+	begun time.Time
 	// news are of the objects' apps, until they are reconciled.
 	news map[types.NamespacedName]news
 }
@@ -34,7 +37,7 @@ type wakeups struct {
 func (w *wakeups) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue, w.waking, w.news = queue, map[types.NamespacedName]bool{}, map[types.NamespacedName]news{}
+	w.queue, w.waking, w.news = queue, map[types.NamespacedName]time.Time{}, map[types.NamespacedName]news{}
 	return nil
 }
 
@@ -43,6 +46,7 @@ func (w *wakeups) begin(name types.NamespacedName) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	told := w.news[name]
+	w.begun = time.Now()
 	delete(w.news, name)
 	return told
 }
@@ -58,9 +62,7 @@ func (w *wakeups) served(name types.NamespacedName) {
 func (w *wakeups) tell(name types.NamespacedName, told news) {
 	w.mu.Lock()
 	if w.news != nil {
-		before := w.news[name]
-		told.formation, told.released = told.formation || before.formation, told.released || before.released
-		w.news[name] = told
+		w.news[name] = told.after(w.news[name])
 	}
 	w.mu.Unlock()
 	w.enqueue(name, false)
@@ -73,11 +75,30 @@ func (w *wakeups) more() bool {
 	return len(w.waking) > 0
 }
 
+// longest is how long the jobs have waited that have waited longest for their workers to be called.
+func (w *wakeups) longest(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var longest time.Duration
+	for _, since := range w.waking {
+		longest = max(longest, now.Sub(since))
+	}
+	return longest
+}
+
+// stuck is for how long jobs have waited and nothing at all was reconciled.
+func (w *wakeups) stuck(now time.Time) time.Duration {
+	waited := w.longest(now)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return min(waited, now.Sub(w.begun))
+}
+
 func (w *wakeups) enqueue(name types.NamespacedName, wake bool) {
 	w.mu.Lock()
 	queue := w.queue
-	if wake && queue != nil {
-		w.waking[name] = true
+	if wake && queue != nil && w.waking[name].IsZero() {
+		w.waking[name] = time.Now()
 	}
 	w.mu.Unlock()
 	request := ctrl.Request{NamespacedName: name}

@@ -29,6 +29,28 @@ type news struct {
 	released bool
 }
 
+// after adds what was told before and has not been used yet.
+func (n news) after(before news) news {
+	if n.at.IsZero() {
+		return before
+	}
+	if !n.formation {
+		n.formation, n.quantity = before.formation, before.quantity
+	}
+	n.released = n.released || before.released
+	return n
+}
+
+// takeNews adds what was told since the last reconcile to what was not used in it, as where a read failed.
+func (s *scope) takeNews(told news) {
+	m := s.memory
+	if !m.news.at.After(m.configVar.readAt) {
+		m.news.released = false
+	}
+	m.news = told.after(m.news)
+	s.news = m.news
+}
+
 // receiveWebhooks serves Heroku's webhooks at an address, on the replica that leads.
 func (r *Reconciler) receiveWebhooks(mgr ctrl.Manager) error {
 	address := r.options.WebhookAddress

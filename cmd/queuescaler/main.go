@@ -17,9 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -29,14 +30,14 @@ import (
 
 // settings are the command line's.
 type settings struct {
-	namespaces              string
-	metricsAddress          string
-	probeAddress            string
-	pprofAddress            string
-	leaderElect             bool
-	leaderElectionNamespace string
-	controller              controllers.Options
-	log                     zap.Options
+	namespaces     string
+	metricsAddress string
+	probeAddress   string
+	pprofAddress   string
+	leaderElect    bool
+	election       election
+	controller     controllers.Options
+	log            zap.Options
 }
 
 func main() {
@@ -61,7 +62,7 @@ func parse() settings {
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	flag.StringVar(&s.pprofAddress, "pprof-bind-address", "0", "address of /debug/pprof, for profiles of the operator itself; 0 for none")
 	flag.BoolVar(&s.leaderElect, "leader-elect", true, "act only while holding the lease, so that several replicas can run")
-	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; empty for the pod's own")
+	s.election.bind(flag.CommandLine)
 	flag.StringVar(&s.controller.WebhookAddress, "webhook-bind-address", webhookAddress(), "address on which Heroku's webhooks are received, signed with $WEBHOOK_SECRET; 0 for none, as without that")
 	flag.StringVar(&s.controller.HerokuURL, "heroku-url", "https://api.heroku.com", "where Heroku's Platform API is")
 	flag.Float64Var(&s.controller.HerokuReserve, "heroku-reserve", 0.2, "share of each Heroku account's API rate limit, from 0 to 0.9, that is left for people and other programs; only starts of dynos may use it")
@@ -85,21 +86,17 @@ func run(s settings) error {
 		return err
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.log)))
-	config, err := ctrl.GetConfig()
+	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no cluster to talk to: set KUBECONFIG, or run in a pod: %w", err)
 	}
-	manager, err := ctrl.NewManager(config, s.manager())
+	health := &controllers.Health{}
+	stop, err := serveProbes(s.probeAddress, health)
 	if err != nil {
 		return err
 	}
-	if err := controllers.SetupWithManager(manager, s.controller); err != nil {
-		return err
-	}
-	if err := errors.Join(manager.AddHealthzCheck("ping", healthz.Ping), manager.AddReadyzCheck("ping", healthz.Ping)); err != nil {
-		return err
-	}
-	return manager.Start(ctrl.SetupSignalHandler())
+	defer stop()
+	return s.operate(ctrl.SetupSignalHandler(), cluster, health)
 }
 
 func (s settings) validate() error {
@@ -115,7 +112,7 @@ func (s settings) validate() error {
 	case s.controller.Workers < 1:
 		return fmt.Errorf("--workers=%d must be at least 1", s.controller.Workers)
 	}
-	return nil
+	return s.election.validate()
 }
 
 func (s settings) manager() ctrl.Options {
@@ -123,18 +120,20 @@ func (s settings) manager() ctrl.Options {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1.AddToScheme(scheme))
 	return ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   cache.Options{DefaultNamespaces: watched(s.namespaces), DefaultTransform: cache.TransformStripManagedFields()},
-		Metrics:                 metricsserver.Options{BindAddress: s.metricsAddress},
-		HealthProbeBindAddress:  s.probeAddress,
-		PprofBindAddress:        s.pprofAddress,
-		LeaderElection:          s.leaderElect,
-		LeaderElectionID:        "queuescaler.dev",
-		LeaderElectionNamespace: s.leaderElectionNamespace,
-		// The process ends when the manager does, so that a successor need not wait for the lease.
-		LeaderElectionReleaseOnCancel: true,
+		Scheme:                 scheme,
+		Cache:                  cache.Options{DefaultNamespaces: watched(s.namespaces), DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress: "0", // serveProbes does that, from before there is a manager
+		PprofBindAddress:       s.pprofAddress,
+		Controller: config.Controller{
+			SkipNameValidation: ptr.To(true), // a manager is made anew if the API server goes while it is made
+			CacheSyncTimeout:   cacheSyncTimeout,
+		},
 	}
 }
+
+// cacheSyncTimeout is longer than any API server is away: until then /readyz says what is missing.
+const cacheSyncTimeout = 30 * 24 * time.Hour
 
 func ownNamespaces() string { return cmp.Or(os.Getenv("WATCH_NAMESPACES"), os.Getenv("POD_NAMESPACE")) }
 

@@ -124,21 +124,30 @@ var binary = filepath.Join("..", "..", "bin", "queuescaler")
 
 // startOperator starts a replica that looks after this process's namespace.
 func (w *world) startOperator(ctx context.Context) *stack.Operator {
-	log, err := os.OpenFile(w.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	operator, err := w.tryOperator(ctx, w.operatorKubeconfig)
 	Expect(err).NotTo(HaveOccurred())
-	operator, err := stack.StartOperator(ctx, stack.OperatorOptions{
+	return operator
+}
+
+// tryOperator starts a replica that reaches the control plane by a kubeconfig.
+func (w *world) tryOperator(ctx context.Context, kubeconfig string, args ...string) (*stack.Operator, error) {
+	log, err := os.OpenFile(w.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return stack.StartOperator(ctx, stack.OperatorOptions{
 		Binary:     binary,
-		Kubeconfig: w.operatorKubeconfig,
+		Kubeconfig: kubeconfig,
 		HerokuURL:  w.heroku.URL(),
 		Output:     log,
-		Args: []string{
+		Args: append([]string{
 			"--namespaces=" + w.namespace,
 			"--leader-election-namespace=" + w.namespace,
 			"--webhook-bind-address=" + w.webhooks,
-			"--drift-period=1h", // what others change, only webhooks tell
-		},
+			"--drift-period=1h",                    // what others change, only webhooks tell
+			"--leader-election-lease-duration=15s", // specs kill leaders, and wait for their successors
+			"--leader-election-renew-deadline=10s",
+		}, args...),
 		Env: []string{"WEBHOOK_SECRET=" + webhookSecret},
 	})
-	Expect(err).NotTo(HaveOccurred())
-	return operator
 }
