@@ -177,18 +177,24 @@ func (r *Reconciler) awaitApp(ctx context.Context, s *scope) bool {
 	return err == nil
 }
 
-// lookAgain reads the queue and decides anew. It says whether the read succeeded.
+// lookAgain reads the queue and decides anew. It reports whether the read succeeded.
 func (r *Reconciler) lookAgain(ctx context.Context, s *scope) bool {
+	err := s.look(ctx)
+	s.decide()
+	return err == nil
+}
+
+// look reads the queue now.
+func (s *scope) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readBound)
 	defer cancel()
 	snapshot, err := s.memory.hub.Observe(ctx, s.id())
 	if err != nil {
 		s.queueProblem = &problem{reason: v1.ReasonRedisUnreachable, message: "Redis did not answer in time"}
-	} else {
-		s.takeSnapshot(snapshot)
+		return err
 	}
-	s.decide()
-	return err == nil
+	s.takeSnapshot(snapshot)
+	return nil
 }
 
 // start starts workers. A quantity above Heroku's limit is tried once more at the limit.

@@ -233,11 +233,17 @@ func (s *scope) watchedType() string {
 // and starts as many again. A worker that still has a job is waited for, for a while.
 func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Client, target *v1.Target) *problem {
 	r.observeQueue(ctx, s)
-	if !s.workersFree() && s.now.Sub(s.memory.releasingSince) < leavingPatience {
-		return &problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
+	if s.awaitsFree() {
+		return &problemBusy
 	}
 	formation, err := client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity > 0 {
+		if s.memory.hub != nil {
+			_ = s.look(ctx)
+		}
+		if s.awaitsFree() {
+			return &problemBusy
+		}
 		err = s.stopLeft(ctx, client, target)
 	}
 	if err == nil {
@@ -250,12 +256,22 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Clien
 	return nil
 }
 
+var problemBusy = problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
+
+// awaitsFree reports whether a worker of a target that is left may have a job, and has time to finish the job.
+func (s *scope) awaitsFree() bool {
+	return !s.workersFree() && s.now.Sub(s.memory.releasingSince) < leavingPatience
+}
+
 // stopLeft stops the dynos of a target that is left, and finishes that although the operator may end.
 func (s *scope) stopLeft(ctx context.Context, client *heroku.Client, target *v1.Target) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopDeadline)
 	defer cancel()
 	change := s.scaling(target, 0)
 	change.Priority = heroku.Wake // quiet workers would leave jobs waiting
+	if s.workersFree() {
+		change.SendBy = s.snapshot.End.Add(lookAge)
+	}
 	_, err := client.Scale(ctx, change)
 	return err
 }

@@ -171,6 +171,12 @@ func TestAnUnreadQueueHasNoFreeWorkers(t *testing.T) {
 		t.Error("a queue that was never read")
 	}
 	s = idleScope()
+	s.snapshot.Processes = []queue.Process{{Identity: first, Dyno: "worker.1", HeardAgo: time.Second, Busy: 1, Quiet: true}}
+	s.memory.quieting.told = map[string]time.Time{first: epoch}
+	if s.object.Spec.Drain.ProcessTag = "new"; s.workersFree() {
+		t.Error("a worker was told, is busy, and has another tag than the spec names now")
+	}
+	s = idleScope()
 	s.queueProblem = &problemInternal
 	if s.workersFree() {
 		t.Error("a queue that cannot be read")

@@ -21,6 +21,11 @@ func (s *scope) heardFree() bool {
 		return false
 	}
 	workers := s.formationWorkers()
+	for _, process := range s.snapshot.Processes { // spec.drain.processTag may be another one by now
+		if _, told := s.memory.quieting.told[process.Identity]; told {
+			workers = append(workers, process)
+		}
+	}
 	if len(workers) == 0 {
 		return !s.now.Before(s.snapshot.SettledAt)
 	}

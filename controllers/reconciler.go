@@ -148,7 +148,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.ensureFinalizer(ctx, s)
 	r.leaveOld(ctx, s)
 	switch {
-	case s.wantsStop() && !s.hasTurn && !s.stopHeld:
+	case s.wantsStop() && !s.hasTurn && !s.stopHeld && !s.jobsAwaitStop():
 		return s.reportLater(r.next(s)), nil
 	case s.woke && r.wakeups.more():
 		// Others wait for workers, which a report can do without: it comes when they have theirs.
