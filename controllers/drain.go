@@ -241,7 +241,7 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Clien
 		if s.memory.hub != nil {
 			_ = s.look(ctx)
 		}
-		if s.awaitsFree() {
+		if s.awaitsFree() || !r.options.Leadership.Fresh() {
 			return &problemBusy
 		}
 		err = s.stopLeft(ctx, client, target)
@@ -256,11 +256,15 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Clien
 	return nil
 }
 
-var problemBusy = problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs still has one"}
+var problemBusy = problem{reason: v1.ReasonDraining, message: "a worker that was told to take no more jobs may still have one"}
 
 // awaitsFree reports whether a worker of a target that is left may have a job, and has time to finish the job.
 func (s *scope) awaitsFree() bool {
-	return !s.workersFree() && s.now.Sub(s.memory.releasingSince) < leavingPatience
+	free := s.workersFree()
+	if s.leavesDrain() { // the quantity and the list of dynos are those of the new target
+		free = s.heardFree() && len(s.snapshot.Silent) == 0
+	}
+	return !free && s.now.Sub(s.memory.releasingSince) < leavingPatience
 }
 
 // stopLeft stops the dynos of a target that is left, and finishes that although the operator may end.
@@ -269,7 +273,7 @@ func (s *scope) stopLeft(ctx context.Context, client *heroku.Client, target *v1.
 	defer cancel()
 	change := s.scaling(target, 0)
 	change.Priority = heroku.Wake // quiet workers would leave jobs waiting
-	if s.workersFree() {
+	if s.snapshot.Known() {
 		change.SendBy = s.snapshot.End.Add(lookAge)
 	}
 	_, err := client.Scale(ctx, change)
