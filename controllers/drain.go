@@ -221,6 +221,12 @@ func (s *scope) leavesDrain() bool {
 	return s.draining() && old != nil && !isOf(old, s.object.Spec.Heroku)
 }
 
+// drainsAt reports whether the drain that goes on is one of a target: it is that of the target in the status.
+func (s *scope) drainsAt(target *v1.Target) bool {
+	of := s.object.Status.Target
+	return s.draining() && of != nil && keyOf(of) == keyOf(target)
+}
+
 // watchedType is the process type whose workers are watched: that of a drain until the drain has ended.
 func (s *scope) watchedType() string {
 	if s.leavesDrain() {

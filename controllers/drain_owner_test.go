@@ -237,6 +237,21 @@ func TestAReadAfterALostStopVouchesForNothing(t *testing.T) {
 	e.awaitGone("scaler")
 }
 
+// TestADrainIsThatOfItsTarget has a target be left that is not the one whose workers were told.
+func TestADrainIsThatOfItsTarget(t *testing.T) {
+	t.Parallel()
+	s := idleScope()
+	drained, left := &v1.Target{AppID: "id", ProcessType: "worker"}, &v1.Target{AppID: "old", ProcessType: "worker"}
+	s.object.Status.Target, s.object.Status.DrainStartTime = drained, stamp(0)
+	s.object.Spec.DeletionPolicy = v1.DeletionRetain
+	if p := (&Reconciler{}).release(t.Context(), s, nil, left); p != nil || !s.draining() {
+		t.Errorf("a target that is left without a drain ends another's: %+v", p)
+	}
+	if !s.drainsAt(drained) || s.drainsAt(left) {
+		t.Error("the drain is that of another target")
+	}
+}
+
 // TestLostStop is the life of a stop whose answer was lost.
 func TestLostStop(t *testing.T) {
 	t.Parallel()

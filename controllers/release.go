@@ -58,7 +58,7 @@ func (s *scope) leaves() *v1.Target {
 
 // release leaves a target by the deletion policy. A problem means: not yet.
 func (r *Reconciler) release(ctx context.Context, s *scope, client *heroku.Client, target *v1.Target) *problem {
-	if s.draining() {
+	if s.drainsAt(target) {
 		if p := r.leaveDrain(ctx, s, client, target); p != nil {
 			return p
 		}
