@@ -98,6 +98,7 @@ func (r *Reconciler) takeUpDrain(ctx context.Context, s *scope) {
 func (r *Reconciler) mark(ctx context.Context, s *scope, q quieting) bool {
 	start := timestamp(s.now)
 	s.object.Status.DrainStartTime, s.memory.quieting = &start, q
+	s.object.Status.Target = s.memory.target.DeepCopy() // whose workers they are
 	if err := r.persist(ctx, s); err != nil {
 		log.FromContext(ctx).Error(err, "writing down that a drain begins")
 		s.endDrain()
@@ -221,9 +222,9 @@ func (s *scope) leavesDrain() bool {
 	return s.draining() && old != nil && !isOf(old, s.object.Spec.Heroku)
 }
 
-// drainsAt reports whether the drain that goes on is one of a target: it is that of the target in the status.
+// drainsAt reports whether the drain that goes on is one of a target: it is that of the target that the object has.
 func (s *scope) drainsAt(target *v1.Target) bool {
-	of := s.object.Status.Target
+	of := s.leaves()
 	return s.draining() && of != nil && keyOf(of) == keyOf(target)
 }
 
@@ -244,13 +245,11 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, client *heroku.Clien
 	}
 	formation, err := client.Formation(ctx, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	if err == nil && formation.Quantity > 0 {
-		if s.memory.hub != nil {
-			_ = s.look(ctx)
-		}
+		looked := s.memory.hub != nil && s.look(ctx) == nil
 		if s.awaitsFree() || !r.options.Leadership.Fresh() {
 			return &problemBusy
 		}
-		err = s.stopLeft(ctx, client, target)
+		err = s.stopLeft(ctx, client, target, looked)
 	}
 	if err == nil {
 		_, err = client.Scale(ctx, s.scaling(target, max(formation.Quantity, s.activeQuantity())))
@@ -273,13 +272,14 @@ func (s *scope) awaitsFree() bool {
 	return !free && s.now.Sub(s.memory.releasingSince) < leavingPatience
 }
 
-// stopLeft stops the dynos of a target that is left, and finishes that although the operator may end.
-func (s *scope) stopLeft(ctx context.Context, client *heroku.Client, target *v1.Target) error {
+// stopLeft stops the dynos of a target that is left, right after the look at its queue if there was one, and finishes
+// that although the operator may end.
+func (s *scope) stopLeft(ctx context.Context, client *heroku.Client, target *v1.Target, looked bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopDeadline)
 	defer cancel()
 	change := s.scaling(target, 0)
 	change.Priority = heroku.Wake // quiet workers would leave jobs waiting
-	if s.snapshot.Known() {
+	if looked {
 		change.SendBy = s.snapshot.End.Add(lookAge)
 	}
 	_, err := client.Scale(ctx, change)

@@ -250,6 +250,9 @@ func TestADrainIsThatOfItsTarget(t *testing.T) {
 	if !s.drainsAt(drained) || s.drainsAt(left) {
 		t.Error("the drain is that of another target")
 	}
+	if s.object.Status.Target = nil; !s.drainsAt(s.memory.target) || s.drainsAt(left) {
+		t.Error("the drain is that of the target that is not written down yet")
+	}
 }
 
 // TestLostStop is the life of a stop whose answer was lost.

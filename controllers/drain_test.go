@@ -267,6 +267,11 @@ func TestLeaveDuringDrain(t *testing.T) {
 			e.work()
 			e.awaitTold()
 			leave(e)
+			defer func() {
+				if e.Failed() {
+					e.Logf("asked %v, %d requests, events %+v", e.asked(), len(e.requests()), e.events())
+				}
+			}()
 			e.beatUntil("the workers should be started afresh", func() bool { return slices.Equal(e.asked(), []int{0, 2}) }, true, first, second)
 			if strings.HasPrefix(name, "deleted") {
 				e.awaitGone("scaler")
