@@ -117,22 +117,33 @@ func (s *scope) workersCondition() condition {
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
 	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:
 		return no(v1.ReasonWorkersElsewhere, "%s processes are heard, and none of them serves these queues: check spec.queue.names", s.object.Spec.Heroku.ProcessType)
-	case len(snapshot.NotServed) > 0:
-		return no(v1.ReasonQueueNotServed, "jobs wait in %s, which no worker process serves: add the queue to the workers' configuration", listed(snapshot.NotServed))
-	case snapshot.AllQuiet() && snapshot.Depth > 0 && (s.draining() || !m.strandedSince.IsZero()):
-		return no(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: they are stopped when none has a job, and started afresh")
-	case snapshot.AllQuiet() && snapshot.Depth > 0:
-		return no(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: restart them")
-	case s.unservedForLong() && m.crashed:
-		return no(v1.ReasonWorkersCrashing, "jobs wait, and the dynos crash: see heroku logs --ps %s", s.object.Spec.Heroku.ProcessType)
-	case s.unservedForLong():
-		return no(v1.ReasonWorkersNotHeard, "jobs wait, and no worker process was heard for %d s: do the dynos use this Redis and these queues?", int(blindPatience.Seconds()))
+	case s.whyUnserved() != nil:
+		return *s.whyUnserved()
 	case s.heldByAbsence():
 		return s.silentCondition()
 	case snapshot.Live() > 0:
 		return yes(v1.ReasonWorkersHeard, "worker processes are heard")
 	}
 	return yes(v1.ReasonWorkersOff, "no worker process is running")
+}
+
+// whyUnserved tells why jobs wait in vain; nil if nothing says that they do.
+func (s *scope) whyUnserved() *condition {
+	m, snapshot := s.memory, s.snapshot
+	inVain := func(reason, format string, args ...any) *condition { c := no(reason, format, args...); return &c }
+	switch {
+	case len(snapshot.NotServed) > 0:
+		return inVain(v1.ReasonQueueNotServed, "jobs wait in %s, which no worker process serves: add the queue to the workers' configuration", listed(snapshot.NotServed))
+	case snapshot.AllQuiet() && snapshot.Depth > 0 && (s.draining() || !m.strandedSince.IsZero()):
+		return inVain(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: they are stopped when none has a job, and started afresh")
+	case snapshot.AllQuiet() && snapshot.Depth > 0:
+		return inVain(v1.ReasonWorkersQuiet, "jobs wait, and all worker processes are quiet: restart them")
+	case s.unservedForLong() && m.crashed:
+		return inVain(v1.ReasonWorkersCrashing, "jobs wait, and the dynos crash: see heroku logs --ps %s", s.object.Spec.Heroku.ProcessType)
+	case s.unservedForLong():
+		return inVain(v1.ReasonWorkersNotHeard, "jobs wait, and no worker process was heard for %d s: do the dynos use this Redis and these queues?", int(blindPatience.Seconds()))
+	}
+	return nil
 }
 
 // shortened cuts a text, which may have names out of Redis or a message of Heroku's in it, to what an
