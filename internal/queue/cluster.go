@@ -12,7 +12,7 @@ import (
 // read by itself, so that no command asks for keys of two slots. TIME is asked of any of the masters:
 // like the users' machines they keep the same time, as ages in a cluster depend on that anyway.
 func (c *connection) clusterClient() *redis.ClusterClient {
-	node := c.endpoint.options("")
+	node := c.options("")
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs:                    c.endpoint.addresses(),
 		Dialer:                   node.Dialer,
@@ -56,7 +56,7 @@ func (c *connection) distrustMoved(looks []*look) {
 	if !c.redirected.Swap(false) {
 		return
 	}
-	c.noteMove()
+	c.moves.tell()
 	for _, l := range looks {
 		if l.err == nil && !l.result.Active() {
 			fail([]*look{l}, &Error{Kind: Unreachable, Message: "the Redis cluster is moving keys between its nodes"})

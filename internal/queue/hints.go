@@ -40,6 +40,11 @@ func (n *hints) cover(prefixes []string, now time.Time) {
 // unheard says whether an owner wants to hear of its keys and does not.
 func (o *owner) unheard() bool { return !o.hints.muted && !o.hints.covered }
 
+// heardSince reports whether Redis told of all writes to the owner's keys since a time.
+func (o *owner) heardSince(t time.Time) bool {
+	return o.hints.covered && o.hints.coveredSince.Before(t) && o.tracker.unwatched.Before(t)
+}
+
 // hint tells an owner of a write. One whose queue is active learns nothing new; another is read at
 // once, then in growing pauses while that finds no work. It says whether to read. The caller holds
 // the lock.

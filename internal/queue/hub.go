@@ -56,6 +56,8 @@ type look struct {
 	step   step
 	err    *Error
 	broken bool // the error is the connection's
+	// renewal says whether the server is still the one of the look before.
+	renewal renewal
 }
 
 // NewHub starts to watch the Redis server at the endpoint. It connects when it has an owner.
@@ -193,7 +195,7 @@ func (h *Hub) run(ctx context.Context) {
 		}
 		if looks := h.dueLooks(time.Now()); len(looks) > 0 {
 			h.read(ctx, looks)
-			if slices.ContainsFunc(looks, func(l *look) bool { return len(l.waited) > 0 }) {
+			if slices.ContainsFunc(looks, func(l *look) bool { return len(l.waited) > 0 || l.renewal == maybeAnother }) {
 				h.awaitPushes(ctx)
 			}
 			if ctx.Err() != nil {
@@ -236,6 +238,7 @@ func (h *Hub) takeIn(looks []*look) {
 	var tell []func()
 	h.mu.Lock()
 	h.countFailures(looks)
+	h.noteRenewal(looks)
 	for _, l := range looks {
 		last := l.owner.tracker.snapshot
 		if l.err != nil {
@@ -264,6 +267,23 @@ func (h *Hub) takeIn(looks []*look) {
 	}
 	for _, changed := range tell {
 		changed()
+	}
+}
+
+// noteRenewal takes in that the reader's connection is another, for all owners. If the server does not say
+// which process it is, an owner that was listened to since its last look is sure that it is the same: a
+// server that ends breaks both connections.
+func (h *Hub) noteRenewal(looks []*look) {
+	for _, l := range looks {
+		if l.renewal == sameServer {
+			continue
+		}
+		for _, owner := range h.owners {
+			last := owner.tracker.snapshot
+			if !last.End.IsZero() && (l.renewal == otherServer || !owner.heardSince(last.Start)) {
+				owner.tracker.lost = true
+			}
+		}
 	}
 }
 

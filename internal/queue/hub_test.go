@@ -28,7 +28,9 @@ type fakeRedis struct {
 	to       listener
 	broken   chan error
 	refuses  error
-	silent   bool // barriers hang
+	silent   bool  // barriers hang
+	most     error // what a second connection beside one is told; nil if it is welcome
+	open     int
 }
 
 func (f *fakeRedis) read(ctx context.Context, looks []*look) {
@@ -76,9 +78,19 @@ func (f *fakeRedis) listensTo() []string {
 func (f *fakeRedis) listen(ctx context.Context, prefixes []string, to listener) error {
 	f.mu.Lock()
 	f.listens++
+	if f.most != nil && f.open > 0 {
+		f.mu.Unlock()
+		return f.most
+	}
 	f.prefixes, f.to, f.broken = prefixes, to, make(chan error, 1)
 	err, broken, arms := f.refuses, f.broken, f.arms
+	f.open++
 	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.open--
+		f.mu.Unlock()
+	}()
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,9 @@ func (c *connection) quiet(ctx context.Context, keys []string) error {
 		case !isReply(command.Err()):
 			return cmp.Or(command.Err(), err, errUnanswered)
 		}
-		refused = classify(command.Err(), "")
+		if refused = classify(command.Err(), ""); demoted(refused) {
+			c.hangUp()
+		}
 	}
 	if refused == nil {
 		return nil

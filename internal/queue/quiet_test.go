@@ -11,7 +11,7 @@ import (
 )
 
 // documented are the rights that the documentation asks for.
-var documented = []string{"~*", "resetchannels", "&queuescaler", "-@all", "+@read", "+@connection", "+time", "+role", "+subscribe"}
+var documented = []string{"~*", "resetchannels", "&queuescaler", "-@all", "+@read", "+@connection", "+time", "+role", "+info", "+subscribe"}
 
 // TestQuiet has users with and without the right to drain.
 func TestQuiet(t *testing.T) {

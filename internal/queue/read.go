@@ -2,7 +2,12 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // readTimeout bounds a read of all owners that are due, its round trips together.
@@ -30,6 +35,13 @@ func (c *connection) read(ctx context.Context, looks []*look) {
 		}
 	}
 	c.distrustMoved(looks)
+	if slices.ContainsFunc(looks, func(l *look) bool { return l.err != nil && demoted(l.err) }) {
+		c.hangUp()
+	}
+	renewal := c.lineage.take()
+	for _, l := range looks {
+		l.renewal = renewal
+	}
 }
 
 // fail ends looks with an error of the connection.
@@ -50,10 +62,22 @@ func (c *connection) exec(ctx context.Context, b *batch, first bool) error {
 		return err
 	}
 	c.roleRefused = role.Err() != nil
+	misplaced := staleness
 	if c.endpoint.Mode == ModeSentinel {
-		return c.demotion(role.Val())
+		misplaced = demotion
 	}
-	return staleness(role.Val())
+	err := misplaced(role.Val())
+	if err != nil {
+		c.hangUp()
+	}
+	return err
+}
+
+// demoted reports whether an error is a reply that only a replica gives: one that takes no writes, or that
+// has lost its primary and answers nothing until it is back.
+func demoted(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && (strings.HasPrefix(reply.Error(), "MASTERDOWN") || strings.HasPrefix(reply.Error(), "READONLY"))
 }
 
 // staleness is an error if a server is a replica that has lost its primary: it goes on answering,

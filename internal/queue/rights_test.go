@@ -33,6 +33,7 @@ var connecting = map[string]func(Snapshot) bool{
 	"+client|tracking": func(s Snapshot) bool { return !s.Pushed && strings.Contains(s.NotPushed, "CLIENT TRACKING") },
 	"+client|setname":  same,
 	"+role":            same,
+	"+info":            same,
 	"+ping":            same,
 	"+subscribe":       same,
 	"&queuescaler":     same,

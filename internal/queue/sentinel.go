@@ -21,32 +21,24 @@ const (
 // sentinelClient makes a client that asks the sentinels whenever it connects. go-redis's own failover
 // client believes one sentinel alone, and keeps two more connections to that.
 func (c *connection) sentinelClient() *redis.Client {
-	options := c.endpoint.options("")
+	options := c.options("")
 	options.ConnMaxLifetime = primaryLifetime
-	dial := options.Dialer
+	dial := c.noting(options.Dialer)
 	options.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		address, err := c.endpoint.primary(ctx)
 		if err != nil {
 			return nil, err
 		}
-		conn, err := dial(ctx, network, address)
-		if err == nil {
-			c.dialled.Store(&conn)
-		}
-		return conn, err
+		return dial(ctx, network, address)
 	}
 	return redis.NewClient(options)
 }
 
-// demotion is an error if the server is no primary any more, and ends the connection to it.
-func (c *connection) demotion(role []any) error {
+// demotion is an error if the server is no primary any more.
+func demotion(role []any) error {
 	if len(role) == 0 || role[0] != "slave" {
 		return nil
 	}
-	if conn := c.dialled.Load(); conn != nil {
-		_ = (*conn).Close()
-	}
-	c.noteMove()
 	return &Error{Kind: Unreachable, Message: "Redis is failing over: the server that the sentinels named is a replica"}
 }
 

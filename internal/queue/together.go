@@ -13,6 +13,7 @@ var errMoved = errors.New("the keys are on other servers now")
 // listen listens to all servers where a key may be written, until the context ends, one connection
 // breaks or the servers are others.
 func (c *connection) listen(ctx context.Context, prefixes []string, to listener) error {
+	moved := c.moves.wait()
 	servers, err := c.servers(ctx)
 	if err != nil {
 		return err
@@ -24,22 +25,30 @@ func (c *connection) listen(ctx context.Context, prefixes []string, to listener)
 	for _, server := range servers {
 		all.Go(func() { cancel(c.endpoint.listenAt(ctx, server, prefixes, together)) })
 	}
-	if c.endpoint.Mode != ModeStandalone {
-		all.Go(func() { cancel(c.awaitMove(ctx, servers)) })
-	}
+	all.Go(func() { cancel(c.awaitMove(ctx, servers, moved)) })
 	all.Wait()
 	return context.Cause(ctx)
 }
 
-// awaitMove returns when the servers are others than these.
-func (c *connection) awaitMove(ctx context.Context, servers []string) error {
+// awaitMove returns when the servers are others than these. Which server stands behind the one address of a
+// URL nobody says, so that there each sign of a move counts for one.
+func (c *connection) awaitMove(ctx context.Context, servers []string, moved <-chan struct{}) error {
+	if c.endpoint.Mode == ModeStandalone {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+			return errMoved
+		}
+	}
 	ticker := time.NewTicker(topologyPeriod)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-c.moved:
+		case <-moved:
+			moved = c.moves.wait()
 		case <-ticker.C:
 		}
 		// Whoever cannot say is no reason to stop listening.

@@ -43,6 +43,8 @@ type tracker struct {
 	// unwatched is when Redis last began to tell of them: before that, jobs may have been pushed and
 	// taken between two looks.
 	unwatched time.Time
+	// lost says that since the last look data may have vanished, and with them the sign of a job that runs.
+	lost bool
 }
 
 // failed takes in a look that told nothing. The next successful one follows a gap.
@@ -58,7 +60,7 @@ func (t *tracker) saw(look Observation) {
 	next.NextDue = steady(last.NextDue, look.NextDue)
 	if t.gap(last, look) {
 		next.IdleSince = time.Time{}
-		if look.Heartbeats {
+		if look.Heartbeats || t.lost {
 			next.SettledAt = look.End.Add(settleTime)
 		}
 	}
@@ -75,14 +77,14 @@ func (t *tracker) saw(look Observation) {
 		next.IdleSince = latest(next.IdleSince, t.pushed)
 		next.Heard = look.heardAfter(latest(next.IdleSince, t.unwatched))
 	}
-	t.snapshot = next
+	t.snapshot, t.lost = next, false
 }
 
 // gap says whether something can have happened unseen before this look: it is the first, or the
-// first for long or after an error, or the first that knows a queue, or a process is gone that may be
-// running on all the same.
+// first for long or after an error, or the first that knows a queue, data were lost, or a process is gone
+// that may be running on all the same.
 func (t *tracker) gap(last Snapshot, look Observation) bool {
-	return !last.Known() || look.Start.Sub(last.End) > t.maxGap || vanished(last.Observation, look) || len(look.Absent) < len(last.Absent)
+	return !last.Known() || t.lost || look.Start.Sub(last.End) > t.maxGap || vanished(last.Observation, look) || len(look.Absent) < len(last.Absent)
 }
 
 // vanished says whether a process of the last look is missing in this one: it has stopped, or its

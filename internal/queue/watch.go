@@ -35,7 +35,7 @@ func Count() Counters {
 // watchState is what a Hub knows of its listening connection. The Hub's lock guards it.
 type watchState struct {
 	prefixes []string // in force; nil if none are
-	barrier  barrier
+	session  *session // likewise
 	// distrusted says that a change came without a push.
 	distrusted bool
 	pushed     bool
@@ -50,76 +50,6 @@ type watcher struct {
 	owner *owner
 	job   bool // a job goes through the key
 }
-
-// listenOn keeps a connection listening for as long as some owner wants to hear of its keys.
-func (h *Hub) listenOn(ctx context.Context) {
-	failures := 0
-	for ctx.Err() == nil {
-		prefixes := h.wanted()
-		if len(prefixes) == 0 {
-			h.awaitRearm(ctx)
-			continue
-		}
-		armed, err := h.listenOnce(ctx, prefixes)
-		if armed {
-			failures = 0
-		}
-		if err != nil && ctx.Err() == nil {
-			sleep(ctx, h.listenFailed(err, failures))
-			failures++
-		}
-	}
-}
-
-// listenOnce listens until the connection breaks, which is an error, or the wanted prefixes change.
-func (h *Hub) listenOnce(ctx context.Context, prefixes []string) (armed bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	session := &session{hub: h, prefixes: prefixes, ended: make(chan struct{})}
-	go func() {
-		defer close(session.ended)
-		err = h.listen(ctx, prefixes, session)
-	}()
-	if session.awaitRearm() {
-		cancel()
-		<-session.ended
-		err = nil
-	}
-	h.disarm()
-	return session.wasArmed.Load(), err
-}
-
-// awaitRearm waits until other prefixes are wanted, and not for the first time in rearmPeriod. It
-// says whether they are: else the connection has ended.
-func (s *session) awaitRearm() bool {
-	start := time.Now()
-	select {
-	case <-s.ended:
-		return false
-	case <-s.hub.rearm:
-	}
-	select {
-	case <-s.ended:
-		return false
-	case <-time.After(rearmPeriod - time.Since(start)):
-		return true
-	}
-}
-
-// session is one listening connection's way to tell the Hub.
-type session struct {
-	hub      *Hub
-	prefixes []string
-	wasArmed atomic.Bool
-	ended    chan struct{}
-}
-
-func (s *session) armed(barrier barrier) {
-	s.wasArmed.Store(true)
-	s.hub.arm(s.prefixes, barrier)
-}
-
-func (s *session) pushed(keys []string) { s.hub.pushed(keys) }
 
 // listenFailed notes why there are no pushes and returns when to try again. The first failure of a
 // connection that worked says nothing: it is made again at once.
@@ -137,8 +67,9 @@ func (h *Hub) listenFailed(err error, failures int) time.Duration {
 }
 
 // wanted are the prefixes of all owners that are not muted, and none while there is no connection free
-// to read with: the first is the reader's. What asked for them until now has its answer.
-func (h *Hub) wanted() []string {
+// to read with: the first is the reader's. What asked for them until now has its answer. While pushes do not
+// arrive a connection that has all of them is not good enough: anew asks for another.
+func (h *Hub) wanted() (prefixes []string, anew bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
@@ -146,7 +77,7 @@ func (h *Hub) wanted() []string {
 	default:
 	}
 	if h.full {
-		return nil
+		return nil, false
 	}
 	var list []string
 	for _, owner := range h.owners {
@@ -154,7 +85,7 @@ func (h *Hub) wanted() []string {
 			list = append(list, owner.hints.set.prefixes()...)
 		}
 	}
-	return mergePrefixes(list)
+	return mergePrefixes(list), h.watch.distrusted
 }
 
 func (h *Hub) awaitRearm(ctx context.Context) {
@@ -172,13 +103,20 @@ func (h *Hub) askRearm() {
 	}
 }
 
-// arm takes in that Redis tells of writes from now on. What was written before is read now.
-func (h *Hub) arm(prefixes []string, barrier barrier) {
+// arm takes in that a session tells of writes from now on. What was written before is read now, but not for
+// owners whose keys were listened to without a gap.
+func (h *Hub) arm(s *session, seamless bool) {
 	now := time.Now()
 	h.mu.Lock()
-	h.watch.prefixes, h.watch.barrier = prefixes, barrier
+	h.watch.prefixes, h.watch.session = s.prefixes, s
 	for _, owner := range h.owners {
-		owner.hints.cover(prefixes, now)
+		if owner.hints.muted {
+			continue
+		}
+		if seamless && owner.hints.covered && covers(s.prefixes, owner.hints.set.prefixes()) {
+			continue
+		}
+		owner.hints.cover(s.prefixes, now)
 		owner.hints.readAt = now
 		owner.tracker.unwatched = now
 		if owner.unheard() {
@@ -196,7 +134,7 @@ func (h *Hub) arm(prefixes []string, barrier barrier) {
 func (h *Hub) disarm() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watch.prefixes, h.watch.barrier = nil, nil
+	h.watch.prefixes, h.watch.session = nil, nil
 	for _, owner := range h.owners {
 		owner.hints.covered = false
 	}
@@ -207,6 +145,11 @@ func (h *Hub) pushed(keys []string) {
 	pushesTotal.Add(1)
 	now := time.Now()
 	h.mu.Lock()
+	if keys == nil { // FLUSHALL, or a replica that takes in another's data
+		for _, owner := range h.owners {
+			owner.tracker.lost = true
+		}
+	}
 	concerned := h.watchersOf(keys)
 	read := false
 	for _, watcher := range concerned {
@@ -215,6 +158,9 @@ func (h *Hub) pushed(keys []string) {
 	mended := h.watch.distrusted && len(concerned) > 0
 	if mended {
 		h.watch.distrusted = false
+		for _, owner := range h.owners {
+			owner.tracker.unwatched = now
+		}
 	}
 	h.mu.Unlock()
 	if mended {
@@ -310,17 +256,29 @@ func (h *Hub) setPushed(pushed bool, why string) {
 // awaitPushes waits until the pushes are in that tell of what was written before a read. If they do
 // not come in time something may have gone unseen.
 func (h *Hub) awaitPushes(ctx context.Context) {
-	h.mu.Lock()
-	barrier := h.watch.barrier
-	h.mu.Unlock()
-	if barrier == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, pushPatience)
 	defer cancel()
-	if barrier(ctx) == nil {
-		return
+	for last := h.inForce(); ; {
+		if last == nil || last.barrier(ctx) == nil {
+			return
+		}
+		next := h.inForce()
+		if next == nil || next == last {
+			break
+		}
+		last = next // which took over without a gap, or arm has noted one
 	}
+	h.unwatch()
+}
+
+func (h *Hub) inForce() *session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.watch.session
+}
+
+// unwatch notes that something may have gone unseen until now.
+func (h *Hub) unwatch() {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
