@@ -222,7 +222,7 @@ func (s *scope) raise(ctx context.Context, client *heroku.Client, target *v1.Tar
 	defer cancel()
 	formation, err := client.Formation(quick, target.AppID, target.ProcessType, heroku.ReadOptions{})
 	switch {
-	case err == nil && formation.Quantity >= quantity && !(mine && m.lost.open()):
+	case err == nil && formation.Quantity >= quantity && (!mine || !m.lost.open()):
 		return nil
 	case err == nil:
 		quantity = max(quantity, formation.Quantity)
