@@ -267,11 +267,12 @@ func TestLeaveDuringDrain(t *testing.T) {
 			e.work()
 			e.awaitTold()
 			leave(e)
-			defer func() {
-				if e.Failed() {
-					e.Logf("asked %v, %d requests, events %+v", e.asked(), len(e.requests()), e.events())
-				}
-			}()
+			since := time.Now() // the operator must hear of it before the drain has ended
+			e.Eventually(func() bool {
+				e.beats(true, second)
+				e.beat(first, serving("default"), "1", "true")
+				return time.Since(since) > leavingPatience/2
+			}, patience, time.Second).Should(BeTrue())
 			e.beatUntil("the workers should be started afresh", func() bool { return slices.Equal(e.asked(), []int{0, 2}) }, true, first, second)
 			if strings.HasPrefix(name, "deleted") {
 				e.awaitGone("scaler")
