@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -36,12 +37,12 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (ctrl.Result, error
 		_ = r.account(ctx, s) // without a client the release fails and says so
 	}
 	if !r.leaveAll(ctx, s) {
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return s.again(time.Second), nil
 	}
 	before := s.object.DeepCopy()
 	controllerutil.RemoveFinalizer(s.object, v1.Finalizer)
 	if err := r.Patch(ctx, s.object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{Priority: ptr.To(0)}, err
 	}
 	r.forget(s.name)
 	return ctrl.Result{}, nil
