@@ -122,6 +122,7 @@ func (s *scope) work() *scaling.Work {
 		Heard:         s.snapshot.Heard,
 		Accounted:     !s.snapshot.Active() && s.accounted(), // only zero asks for it
 		Elsewhere:     s.snapshot.Elsewhere,
+		Unwatched:     s.snapshot.Unwatched,
 		Absent:        len(s.snapshot.Absent) > 0,
 		Doubtful:      s.snapshot.Doubt != "",
 	}

@@ -87,6 +87,7 @@ func (s *scope) queueSpec() queue.Spec {
 	}
 	if celery := spec.Queue.Celery; celery != nil {
 		wanted.ClaimIdle = time.Duration(ptr.Deref(celery.VisibilityTimeoutSeconds, 0)) * time.Second
+		wanted.EarlyAck = celery.Acknowledgement == v1.AcknowledgementEarly
 	}
 	// Scheduled jobs are read whatever spec.scheduledJobs says: that one was taken is activity.
 	wanted.DueHorizon = s.wakeLead() + s.idleTimeout() + 2*period

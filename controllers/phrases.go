@@ -31,6 +31,7 @@ var phrases = map[scaling.Reason]string{
 	scaling.DataDoubtful:      "something in Redis cannot be understood",
 	scaling.QueueAbsent:       "a queue of spec.queue is not known in Redis",
 	scaling.WorkersElsewhere:  "worker processes are heard, and none of them serves these queues",
+	scaling.JobsUnseen:        "Redis does not show which jobs run, and does not tell of them either; see WorkersHealthy",
 	scaling.DueUnknown:        "the scheduled jobs are still being read",
 	scaling.JobDueSoon:        "a scheduled job is due soon",
 	scaling.IdleTimeout:       "the idle timeout is running",
@@ -56,6 +57,7 @@ var activeReasons = map[scaling.Reason]string{
 	scaling.DataDoubtful:      v1.ReasonQueueDataUnreadable,
 	scaling.QueueAbsent:       v1.ReasonQueueNotFound,
 	scaling.WorkersElsewhere:  v1.ReasonWorkersElsewhere,
+	scaling.JobsUnseen:        v1.ReasonJobsUnseen,
 	scaling.DueUnknown:        v1.ReasonDueUnknown,
 	scaling.JobDueSoon:        v1.ReasonJobDueSoon,
 	scaling.IdleTimeout:       v1.ReasonIdleTimeout,
@@ -113,6 +115,9 @@ func (s *scope) workersCondition() condition {
 	case m.rescue.givenUp():
 		return no(v1.ReasonOrphansAbandoned, "%d jobs were left by workers that died, and %d starts did not recover them, so they start workers no more: "+
 			"have the workers recover them, or remove them", snapshot.Orphans, rescueStarts)
+	case snapshot.Unwatched && snapshot.NotPushed != "":
+		return no(v1.ReasonJobsUnseen, "workers are started but not stopped: Redis does not show which jobs run, and %s. Allow the operator's user "+
+			"CLIENT TRACKING (+client|tracking), or have Redis show the jobs that run: spec.queue.list.processingKeys, or Celery's task_acks_late", snapshot.NotPushed)
 	case !snapshot.Heartbeats:
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
 	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:

@@ -181,6 +181,7 @@ const (
 	ReasonDrainTimedOut     = "DrainTimedOut"
 	ReasonDrainRefused      = "DrainRefused"     // and of Ready
 	ReasonWorkersElsewhere  = "WorkersElsewhere" // and of WorkersHealthy
+	ReasonJobsUnseen        = "JobsUnseen"       // and of WorkersHealthy
 	ReasonDueUnknown        = "DueUnknown"
 	ReasonIdle              = "Idle"
 	ReasonUnknown           = "Unknown"

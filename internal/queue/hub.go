@@ -114,7 +114,7 @@ func (h *Hub) Watch(id string, spec Spec, changed Changed) error {
 	if ok {
 		known.release()
 	}
-	added := &owner{id: id, spec: spec, reader: reader, changed: changed, tracker: tracker{maxGap: 3*spec.Period + settleTime}}
+	added := &owner{id: id, spec: spec, reader: reader, changed: changed, tracker: tracker{maxGap: 3*spec.Period + settleTime, blind: spec.blind()}}
 	added.hints.set = reader.watched()
 	added.hints.cover(h.watch.prefixes, time.Now())
 	h.owners[id], h.watch.index = added, nil
@@ -148,6 +148,7 @@ func (h *Hub) Snapshot(id string) Snapshot {
 		return Snapshot{}
 	}
 	snapshot := known.tracker.snapshot
+	snapshot.Unwatched = h.unwatched(known)
 	snapshot.Pushed, snapshot.NotPushed = h.watch.pushed, h.watch.why
 	return snapshot
 }
@@ -246,6 +247,7 @@ func (h *Hub) takeIn(looks []*look) {
 		} else {
 			l.result.End = now
 			l.owner.tracker.saw(l.result)
+			l.owner.tracker.snapshot.Unwatched = h.unwatched(l.owner)
 			h.compare(l.owner, last)
 		}
 		h.heed(l.owner, l.hinted)

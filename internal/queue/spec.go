@@ -54,6 +54,9 @@ type Spec struct {
 	// Seen are queues that were seen there before, of an owner that is new to its Hub.
 	Seen []string
 
+	// EarlyAck says that workers of Celery acknowledge a task before they run it.
+	EarlyAck bool
+
 	// ProcessType is the Heroku process type that is scaled: all jobs of its dynos count as in flight.
 	ProcessType string
 	// DueHorizon is how far ahead scheduled jobs matter; 0 leaves them unread.
@@ -68,8 +71,22 @@ type Spec struct {
 func (s Spec) equal(other Spec) bool {
 	return slices.Equal(s.Names, other.Names) && slices.Equal(s.ProcessingKeys, other.ProcessingKeys) &&
 		s.System == other.System && s.KeyPrefix == other.KeyPrefix && s.ProcessType == other.ProcessType &&
-		s.Group == other.Group && s.MayBeAbsent == other.MayBeAbsent && s.ClaimIdle == other.ClaimIdle &&
+		s.Group == other.Group && s.MayBeAbsent == other.MayBeAbsent && s.ClaimIdle == other.ClaimIdle && s.EarlyAck == other.EarlyAck &&
 		s.DueHorizon == other.DueHorizon && s.Period == other.Period
+}
+
+// blind reports whether Redis does not show which jobs run: that one was pushed or taken is all there is to
+// see of a job.
+func (s Spec) blind() bool {
+	switch s.System {
+	case List:
+		return len(s.ProcessingKeys) == 0
+	case SortedSet:
+		return true
+	case Celery:
+		return s.EarlyAck
+	}
+	return false
 }
 
 // reader reads one owner's queues, and remembers from one look to the next what it must.

@@ -21,6 +21,9 @@ type Snapshot struct {
 
 	// PushedAt is when Redis last told of a job that came, was taken or moved on; zero if never.
 	PushedAt time.Time
+	// Unwatched says that jobs may be taken and run with nobody to see: Redis does not show which jobs run,
+	// and nothing tells when one comes or is taken.
+	Unwatched bool
 	// Pushed says whether Redis tells of changes as they happen; if not, NotPushed may say why.
 	Pushed    bool
 	NotPushed string
@@ -37,6 +40,7 @@ const settleTime = 30 * time.Second
 type tracker struct {
 	snapshot Snapshot
 	maxGap   time.Duration // a longer time between two looks is a gap
+	blind    bool          // Redis does not show which jobs run
 
 	// pushed is when Redis last told of a job that came, was taken or moved on.
 	pushed time.Time
@@ -75,6 +79,9 @@ func (t *tracker) saw(look Observation) {
 	}
 	if !next.IdleSince.IsZero() {
 		next.IdleSince = latest(next.IdleSince, t.pushed)
+		if t.blind {
+			next.IdleSince = latest(next.IdleSince, t.unwatched)
+		}
 		next.Heard = look.heardAfter(latest(next.IdleSince, t.unwatched))
 	}
 	t.snapshot, t.lost = next, false
@@ -152,7 +159,7 @@ func matters(last, next Snapshot) (changed, wake bool) {
 
 func workChanged(last, next Snapshot) bool {
 	return last.Depth > 0 != (next.Depth > 0) || last.OrphanMark != next.OrphanMark || last.Active() != next.Active() ||
-		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt ||
+		!last.NextDue.Equal(next.NextDue) || last.Doubt != next.Doubt || last.Unwatched != next.Unwatched ||
 		!slices.Equal(last.Absent, next.Absent) || !slices.Equal(last.Existing, next.Existing) || last.Unasked != next.Unasked ||
 		last.IdleSince.IsZero() != next.IdleSince.IsZero() || !slices.Equal(last.Paused, next.Paused)
 }

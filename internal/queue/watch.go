@@ -233,6 +233,11 @@ func (h *Hub) judge(o *owner, since time.Time) {
 	}
 }
 
+// unwatched reports whether an owner's jobs may run with nobody to see. The caller holds the lock.
+func (h *Hub) unwatched(o *owner) bool {
+	return o.tracker.blind && (!o.hints.covered || h.watch.distrusted)
+}
+
 // setPushed notes whether changes are pushed, and tells all owners if that is new.
 func (h *Hub) setPushed(pushed bool, why string) {
 	h.mu.Lock()

@@ -35,6 +35,8 @@ type Work struct {
 	// Absent says that one of the queues is not known to be there: the jobs may be in one of another
 	// name, or in another Redis.
 	Absent bool
+	// Unwatched says that jobs may be taken and run with nobody to see.
+	Unwatched bool
 	// Doubtful says that something in Redis could not be understood: there may be more work than
 	// is counted here.
 	Doubtful bool
@@ -111,6 +113,7 @@ const (
 	DataDoubtful      Reason = "DataDoubtful"
 	QueueAbsent       Reason = "QueueAbsent"
 	WorkersElsewhere  Reason = "WorkersElsewhere"
+	JobsUnseen        Reason = "JobsUnseen"
 	DueUnknown        Reason = "DueUnknown"
 	WindowsDoubtful   Reason = "WindowsDoubtful"
 	JobDueSoon        Reason = "JobDueSoon"
@@ -241,6 +244,8 @@ func (in Input) fallAsleep() Decision {
 		return hold(in, QueueAbsent, slowRecheck)
 	case work.Elsewhere:
 		return hold(in, WorkersElsewhere, slowRecheck)
+	case work.Unwatched:
+		return hold(in, JobsUnseen, slowRecheck)
 	case in.WindowsDoubtful:
 		return hold(in, WindowsDoubtful, slowRecheck)
 	case !in.NextOpen.IsZero() && !in.NextOpen.After(stay):

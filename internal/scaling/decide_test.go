@@ -117,6 +117,7 @@ func TestDecide(t *testing.T) {
 		{"one queue is not there, a job waits in another", func(i *Input) { i.Work.Absent, i.Work.Depth, *i.Quantity = true, 1, 0 }, JobsWaiting, 2, 0, slowRecheck},
 		{"the queue is not there, a job's lead begins in 1 ns", func(i *Input) { i.Work.Absent, i.Work.NextDue = true, in(lead+1) }, QueueAbsent, 3, 0, 1},
 		{"workers elsewhere", func(i *Input) { i.Work.Elsewhere = true }, WorkersElsewhere, 3, 0, slowRecheck},
+		{"jobs may run unseen", func(i *Input) { i.Work.Unwatched = true }, JobsUnseen, 3, 0, slowRecheck},
 		{"asleep, workers elsewhere", func(i *Input) { *i.Quantity, i.Work.Elsewhere = 0, true }, Asleep, 0, 0, slowRecheck},
 		{"in doubt, a job's lead begins in 1 ns", func(i *Input) { i.Work.Doubtful, i.Work.NextDue = true, in(lead+1) }, DataDoubtful, 3, 0, 1},
 

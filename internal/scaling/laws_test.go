@@ -16,7 +16,7 @@ func proven(in Input) bool {
 	}
 	horizon := in.Now.Add(in.IdleTimeout).Add(in.WakeLead)
 	idleFor := in.Now.Sub(w.IdleSince)
-	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Absent && !w.Elsewhere && w.Heard && w.Accounted &&
+	return w.Depth == 0 && w.InFlight == 0 && !w.Doubtful && !w.Absent && !w.Elsewhere && !w.Unwatched && w.Heard && w.Accounted &&
 		!w.IdleSince.IsZero() && idleFor >= in.IdleTimeout &&
 		!w.SettledAt.After(in.Now) &&
 		(in.NextOpen.IsZero() || in.NextOpen.After(horizon)) &&
@@ -259,7 +259,7 @@ func TestDrawInput(t *testing.T) {
 		}
 	}
 	for _, reason := range []Reason{Suspended, WakeRequested, QueueUnknown, JobsWaiting, JobsInFlight, JobDue, FormationUnknown,
-		Asleep, Protected, DataDoubtful, QueueAbsent, WorkersElsewhere, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, WorkersSilent, ProvenIdle} {
+		Asleep, Protected, DataDoubtful, QueueAbsent, WorkersElsewhere, JobsUnseen, DueUnknown, JobDueSoon, IdleTimeout, WindowOpen, WindowOpensSoon, WindowsDoubtful, AwaitingHeartbeat, WorkersSilent, ProvenIdle} {
 		if seen[reason] < 25 {
 			t.Errorf("%s drawn %d times of 5000", reason, seen[reason])
 		}
@@ -296,6 +296,7 @@ func drawInput(t *rapid.T) Input {
 		func() { in.Work.Accounted = false },
 		func() { in.Work.Doubtful = true },
 		func() { in.Work.Elsewhere = true },
+		func() { in.Work.Unwatched = true },
 		func() { in.Work.Absent = true },
 		func() { in.OpenUntil = drawTime(t, in, "open until") },
 		func() { in.NextOpen = drawTime(t, in, "next open") },

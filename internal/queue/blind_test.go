@@ -1,0 +1,45 @@
+package queue
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestBlindCountsFromTheGap has jobs that Redis does not show while they run: each gap in listening restarts
+// the idle clock, and without listening nobody can say that none runs.
+func TestBlindCountsFromTheGap(t *testing.T) {
+	for name, spec := range map[string]Spec{
+		"a list":            {System: List, Names: []string{"a"}, Period: period},
+		"a sorted set":      {System: SortedSet, Names: []string{"a"}, Period: period},
+		"early Celery":      {System: Celery, Names: []string{"a"}, Period: period, EarlyAck: true},
+		"shown in a list":   {System: List, Names: []string{"a"}, ProcessingKeys: []string{"busy"}, Period: period},
+		"late Celery":       {System: Celery, Names: []string{"a"}, Period: period},
+		"Sidekiq, by beats": {System: Sidekiq, Names: []string{"a"}, Period: period},
+	} {
+		t.Run(name, func(t *testing.T) {
+			blind := spec.blind()
+			hubTest(t, func(t *testing.T, hub *Hub, fake *fakeRedis) {
+				fake.arms = true
+				if err := hub.Watch("x", spec, func(bool) {}); err != nil {
+					t.Fatal(err)
+				}
+				pass(time.Minute)
+				since := hub.Snapshot("x").IdleSince
+				gap := time.Now()
+				fake.tearDown(errSpent)
+				if s := hub.Snapshot("x"); s.Unwatched || s.IdleSince.Before(gap) == blind || (!blind && !s.IdleSince.Equal(since)) {
+					t.Errorf("after a gap: idle since %v before it, %+v", gap.Sub(s.IdleSince), s)
+				}
+				fake.mu.Lock()
+				fake.refuses = refusal{errors.New("NOPERM")}
+				fake.mu.Unlock()
+				fake.tearDown(errSpent)
+				pass(time.Minute)
+				if s := hub.Snapshot("x"); s.Unwatched != blind || s.NotPushed == "" {
+					t.Errorf("while nothing listens: %+v", s)
+				}
+			})
+		})
+	}
+}
