@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -399,6 +400,7 @@ func TestAStopThatMayNotWaitIsLate(t *testing.T) {
 			t.Errorf("it is told after %v", took)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if f.quantities["worker"] != 1 || len(f.requests) != 1 {
 			t.Errorf("requests %q leave %d", f.requests, f.quantities["worker"])
 		}
@@ -419,13 +421,13 @@ func TestStopsThatComeTogetherAreOneRequest(t *testing.T) {
 // TestAChangeWithoutAConnectionIsLate has Heroku's address not be answered at in time.
 func TestAChangeWithoutAConnectionIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sent := false
+		var sent atomic.Bool
 		c := heroku.NewClient(heroku.Options{Token: token, Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				select {
 				case <-ctx.Done():
 				case <-time.After(2 * time.Second):
-					sent = true
+					sent.Store(true)
 				}
 				return nil, errors.New("no connection")
 			},
@@ -434,7 +436,7 @@ func TestAChangeWithoutAConnectionIsLate(t *testing.T) {
 		if wantLate(t, got); took > time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if got, _ = scaleFor(t, c, timely("worker", -time.Second), 4*time.Second); sent {
+		if got, _ = scaleFor(t, c, timely("worker", -time.Second), 4*time.Second); sent.Load() {
 			t.Error("sent")
 		}
 		wantLate(t, got)
