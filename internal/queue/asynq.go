@@ -18,7 +18,8 @@ import (
 //	paused            STRING  there while the queue is paused
 //	t:<id>            HASH    pending_since is in nanoseconds; a task put back by a server has none
 //
-// asynq:queues is a SET of the names of all queues, made by clients. The servers' own records (asynq:servers) outlive them, and are of no use.
+// asynq:queues is a SET of the names of all queues, made by clients. The servers' own records
+// (asynq:servers) outlive them, and only tell that a queue is there.
 type asynq struct {
 	name string
 	due  bool // scheduled tasks matter
@@ -46,7 +47,7 @@ var asynqPresence = presence{
 		q := &asynq{name: name}
 		return []evidence{counted(b.listed(asynqQueues, name)), counted(b.llen(q.key("pending"))), counted(b.llen(q.key("active")))}
 	},
-	search: inRegister(func(Spec) string { return asynqQueues }, ""),
+	search: searchAsynq,
 }
 
 // asynqLook is one look in progress.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,52 @@ func TestRealAsynq(t *testing.T) {
 	eval("group reports")
 	if o, i := observe(t, w.client, spec), info(); o.Depth != 1 || i.Groups != 1 || i.Aggregating != 1 {
 		t.Errorf("a group: %+v, %+v", o, i)
+	}
+}
+
+// TestAsynqServersShowQueues: a queue without a task yet is known if a real server serves it.
+func TestAsynqServersShowQueues(t *testing.T) {
+	t.Parallel()
+	server := redisserver.StartT(t, redisserver.Options{})
+	asynq := jobclients.Asynq(t)
+	client := clientOf(t, server.URL())
+	observer := newObserver(t, client, Spec{System: Asynq, Names: []string{"low"}})
+	look := func() Observation {
+		observer.reader.(*knowing).known.search.next = time.Time{}
+		o, err := observer.look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	if o := look(); len(o.Absent) != 1 {
+		t.Errorf("nothing yet: %+v", o)
+	}
+	worker := asynq.Worker(t, server.URL(), nil, "low")
+	defer worker.Stop()
+	for deadline := time.Now().Add(time.Minute); len(look().Absent) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never known")
+		}
+	}
+	if o := observe(t, client, Spec{System: Asynq, Names: []string{"lower"}}); len(o.Absent) != 1 || !slices.Equal(o.Existing, []string{"low"}) {
+		t.Errorf("another name: %+v", o)
+	}
+}
+
+// TestQueuesOfServer: what a server says of itself may be anything, or cut off.
+func TestQueuesOfServer(t *testing.T) {
+	info := "\x0a\x04host\x10\x80\x01\x2a\x07\x0a\x03low\x10\x01\x2a\x08\x0a\x04high\x10\x06"
+	if got := queuesOfServer([]byte(info)); !slices.Equal(got, []string{"low", "high"}) {
+		t.Errorf("%q", got)
+	}
+	for end := range len(info) {
+		queuesOfServer([]byte(info[:end]))
+	}
+	for _, hostile := range []string{"\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\xff", "\x2b\x01", "\x2a\x02\x0a\x7f"} {
+		if got := queuesOfServer([]byte(hostile)); len(got) > 0 {
+			t.Errorf("%q became %q", hostile, got)
+		}
 	}
 }
 

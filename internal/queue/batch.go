@@ -138,6 +138,11 @@ func (b *batch) exists(key string) *redis.IntCmd {
 	return ask(b, redis.NewIntCmd(context.Background(), "exists", key))
 }
 
+// beginning reads at most so many bytes of a string.
+func (b *batch) beginning(key string, bytes int) *redis.StringCmd {
+	return ask(b, redis.NewStringCmd(context.Background(), "getrange", key, 0, bytes-1))
+}
+
 // listed is 1 if a set has a member.
 func (b *batch) listed(key, member string) *redis.IntCmd {
 	return ask(b, redis.NewIntCmd(context.Background(), "sismember", key, member))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -145,7 +146,8 @@ func (k *known) read(queue *knownQueue, signs []evidence) {
 			queue.seen = true
 			return
 		}
-		if err, ok := failure(sign.command).(*Error); ok && err.Kind == Unauthorized {
+		var err *Error
+		if errors.As(failure(sign.command), &err) && err.Kind == Unauthorized {
 			k.refusal = cmp.Or(k.refusal, err.Message)
 		}
 	}

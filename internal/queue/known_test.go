@@ -326,7 +326,7 @@ func TestSearchIsBounded(t *testing.T) {
 		}
 		hostile := strings.Repeat("\xff\x00é\n", 100_000)
 		do(t, client, cmd("eval", `
-			for i = 1, 20000 do
+			for i = 1, 2000 do
 				redis.call('SADD', 'queues', 'q' .. i) redis.call('SADD', 'asynq:queues', 'q' .. i)
 				redis.call('SADD', 'rq:queues', 'rq:queue:q' .. i) redis.call('SADD', 'resque:queues', 'q' .. i)
 				redis.call('HSET', 'bull:q' .. i .. ':meta', 'version', 'x') redis.call('SET', 'bull:q' .. i .. ':id', 1)
@@ -365,10 +365,10 @@ func TestSearchIsBounded(t *testing.T) {
 // TestSearchGoesOn: where a scan ends, the next one goes on, a minute later.
 func TestSearchGoesOn(t *testing.T) {
 	client := sharedRedis(t)
-	do(t, client, cmd("eval", `for i = 1, 30000 do redis.call('SET', 'x' .. i, 1) end redis.call('SET', 'bull:jobs:id', 1) return 1`, 0))
+	do(t, client, cmd("eval", `for i = 1, 12000 do redis.call('SET', 'x' .. i, 1) end redis.call('SET', 'bull:jobs:id', 1) return 1`, 0))
 	observer := newObserver(t, client, Spec{System: Bull, Names: []string{"default"}})
 	search := &observer.reader.(*knowing).known.search
-	for range 30000/(scanPage*scanPages) + 2 {
+	for range 12000/(scanPage*scanPages) + 2 {
 		search.next = time.Time{}
 		if o, err := observer.look(); err != nil || slices.Equal(o.Existing, []string{"jobs"}) {
 			return

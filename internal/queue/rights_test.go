@@ -51,10 +51,13 @@ var presenceRights = map[System][]string{
 	Celery:  {"+scan", "+srandmember", "~_kombu.binding.*"},
 }
 
+// heardRights are those by which it is only known that a worker serves a queue.
+var heardRights = map[System][]string{Asynq: {"+getrange", "~asynq:servers*"}}
+
 // withPresence adds what can be done without where the queue has jobs.
 func withPresence(system System) map[string]func(Snapshot) bool {
 	spared := maps.Clone(connecting)
-	for _, right := range presenceRights[system] {
+	for _, right := range slices.Concat(presenceRights[system], heardRights[system]) {
 		spared[right] = same
 	}
 	return spared
