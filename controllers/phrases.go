@@ -117,7 +117,7 @@ func (s *scope) workersCondition() condition {
 			"have the workers recover them, or remove them", snapshot.Orphans, rescueStarts)
 	case snapshot.Unwatched && snapshot.NotPushed != "":
 		return no(v1.ReasonJobsUnseen, "workers are started but not stopped: Redis does not show which jobs run, and %s. Allow the operator's user "+
-			"CLIENT TRACKING (+client|tracking), or have Redis show the jobs that run: spec.queue.list.processingKeys, or Celery's task_acks_late", snapshot.NotPushed)
+			"CLIENT TRACKING (+client|tracking, Redis 6 or later), or have Redis show the jobs that run: spec.queue.list.processingKeys, or Celery's task_acks_late", snapshot.NotPushed)
 	case !snapshot.Heartbeats:
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
 	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:

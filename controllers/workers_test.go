@@ -246,3 +246,20 @@ func TestWrongQueueNames(t *testing.T) {
 	e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionTrue, v1.ReasonWorkersHeard)
 	e.awaitQuantity(0)
 }
+
+// TestJobsUnseen has a list that does not show which jobs run, and a Redis user that is not told of writes: jobs
+// may run with nobody to see, so that nothing is stopped until the list shows them.
+func TestJobsUnseen(t *testing.T) {
+	e := newEnv(t, simulator.Process{Type: "worker", Quantity: 2})
+	e.do("acl", "setuser", "default", "-client|tracking")
+	e.create(plainList)
+	condition := e.await("scaler", v1.ConditionWorkersHealthy, metav1.ConditionFalse, v1.ReasonJobsUnseen)
+	e.Expect(condition.Message).To(And(ContainSubstring("+client|tracking"), ContainSubstring("spec.queue.list.processingKeys")))
+	e.await("scaler", v1.ConditionActive, metav1.ConditionTrue, v1.ReasonJobsUnseen)
+	e.Expect(e.quantity("worker")).To(Equal(2))
+
+	e.patch("scaler", func(s *v1.QueueScaler) {
+		s.Spec.Queue.MaxJobSeconds, s.Spec.Queue.List = nil, &v1.ListQueue{ProcessingKeys: []string{"busy"}}
+	})
+	e.awaitQuantity(0)
+}

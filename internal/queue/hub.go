@@ -148,6 +148,7 @@ func (h *Hub) Snapshot(id string) Snapshot {
 		return Snapshot{}
 	}
 	snapshot := known.tracker.snapshot
+	snapshot.IdleSince = known.tracker.idleAfterGap(snapshot.IdleSince)
 	snapshot.Unwatched = h.unwatched(known)
 	snapshot.Pushed, snapshot.NotPushed = h.watch.pushed, h.watch.why
 	return snapshot

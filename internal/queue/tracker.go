@@ -78,13 +78,19 @@ func (t *tracker) saw(look Observation) {
 		next.IdleSince = look.End
 	}
 	if !next.IdleSince.IsZero() {
-		next.IdleSince = latest(next.IdleSince, t.pushed)
-		if t.blind {
-			next.IdleSince = latest(next.IdleSince, t.unwatched)
-		}
+		next.IdleSince = t.idleAfterGap(latest(next.IdleSince, t.pushed))
 		next.Heard = look.heardAfter(latest(next.IdleSince, t.unwatched))
 	}
 	t.snapshot, t.lost = next, false
+}
+
+// idleAfterGap restarts the idle clock where a gap in listening may have hidden a job that still runs. The gap
+// may be later than the last look.
+func (t *tracker) idleAfterGap(since time.Time) time.Time {
+	if !t.blind || since.IsZero() {
+		return since
+	}
+	return latest(since, t.unwatched)
 }
 
 // gap says whether something can have happened unseen before this look: it is the first, or the

@@ -354,6 +354,11 @@ func TestWatchRights(t *testing.T) {
 			if s.Pushed != test.pushed {
 				t.Errorf("%+v", s)
 			}
+			if err := w.hub.Watch("blind", Spec{System: List, Names: []string{"jobs"}, Period: time.Second}, func(bool) {}); err != nil {
+				t.Fatal(err)
+			}
+			for see(t, w.hub, "blind").Unwatched == test.pushed { // armed again within a moment, or never
+			}
 			writer := redis.NewClient(&redis.Options{Addr: server.Addr(), Username: "writer", Password: "any"})
 			defer func() { _ = writer.Close() }()
 			enqueue(t, writer)
