@@ -245,6 +245,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	t.Parallel()
 	for reason, phrase := range phrases {
 		s := idleScope()
+		s.memory.quieting.proven = true // the mark of a drain says more while nobody has proven the drain
 		s.decision = scaling.Decision{Reason: reason, Desired: ptr.To(2)}
 		condition := s.activeCondition()
 		if activeReasons[reason] != "" && (condition.reason != activeReasons[reason] || !strings.Contains(condition.message, phrase)) {
