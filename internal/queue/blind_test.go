@@ -43,3 +43,32 @@ func TestBlindCountsFromTheGap(t *testing.T) {
 		})
 	}
 }
+
+// TestBlindIsToldOfTheEnd has an owner look while nothing listens, for less long than it takes to the next
+// read: that it is listened to again is told.
+func TestBlindIsToldOfTheEnd(t *testing.T) {
+	hubTest(t, func(t *testing.T, hub *Hub, fake *fakeRedis) {
+		fake.arms = true
+		told := 0
+		if err := hub.Watch("x", Spec{System: List, Names: []string{"a"}, Period: period}, func(bool) { told++ }); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		fake.mu.Lock()
+		fake.arms = false
+		fake.mu.Unlock()
+		fake.tearDown(errSpent)
+		if !hub.Snapshot("x").Unwatched {
+			t.Fatal("nothing listens, and the snapshot does not say so")
+		}
+		before := told
+		fake.mu.Lock()
+		to := fake.to
+		fake.mu.Unlock()
+		to.armed(fake.sync)
+		pass(time.Second)
+		if hub.Snapshot("x").Unwatched || told == before {
+			t.Errorf("told %d times: %+v", told-before, hub.Snapshot("x"))
+		}
+	})
+}

@@ -147,9 +147,9 @@ func (h *Hub) Snapshot(id string) Snapshot {
 	if !ok {
 		return Snapshot{}
 	}
+	known.tracker.snapshot.Unwatched = h.unwatched(known) // kept, so that the owner is told when it ends
 	snapshot := known.tracker.snapshot
 	snapshot.IdleSince = known.tracker.idleAfterGap(snapshot.IdleSince)
-	snapshot.Unwatched = h.unwatched(known)
 	snapshot.Pushed, snapshot.NotPushed = h.watch.pushed, h.watch.why
 	return snapshot
 }
