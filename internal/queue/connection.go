@@ -45,7 +45,9 @@ func (e Endpoint) connect() *connection {
 // options are those of a client that reads.
 func (c *connection) options(address string) *redis.Options {
 	options := c.endpoint.options(address)
-	options.Dialer = sensing(options.Dialer)
+	if c.endpoint.TLS { // go-redis looks at the others by itself, and hears what a server that is full says unasked
+		options.Dialer = sensing(options.Dialer)
+	}
 	options.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
 		if err := setName(ctx, conn); err != nil {
 			return err

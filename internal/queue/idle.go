@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// idleConn is a connection that tells whether it ended while it lay idle. go-redis looks at the socket before it
+// idleConn is a connection with TLS that tells whether it ended while it lay idle. go-redis looks at the socket before it
 // uses an idle connection, and dials anew if there is an error; with TLS it looks at nothing, and learns from a
 // command that fails that the server had closed the connection. Example: Heroku's servers do after 300 s.
 type idleConn struct{ net.Conn }

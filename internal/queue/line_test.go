@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,11 @@ import (
 // owner's worker stays heard, as no write could have gone unseen.
 func TestBurstyNeighbourIsNoGap(t *testing.T) {
 	watchTest(t, func(t *testing.T, hub *Hub, fake *fakeRedis) {
-		busy := false
+		var busy atomic.Bool
 		fake.set(func(l *look) {
 			l.result.Heartbeats = true
 			l.result.Processes = []Process{{Identity: "worker.1:4:x", HeardAgo: 3 * time.Second}}
-			if l.owner.id == "b" && busy {
+			if l.owner.id == "b" && busy.Load() {
 				l.result.Depth = 5
 			}
 		})
@@ -27,12 +28,12 @@ func TestBurstyNeighbourIsNoGap(t *testing.T) {
 		since, listens, proven := hub.Snapshot("a").IdleSince, fake.connections(), 0
 		const bursts = 20
 		for range bursts {
-			busy = true
+			busy.Store(true)
 			for range flood + 1 {
 				fake.push("queue:b")
 			}
 			pass(2 * rearmPeriod)
-			busy = false
+			busy.Store(false)
 			pass(3 * period)
 			if s := hub.Snapshot("a"); s.Heard && s.IdleSince.Equal(since) {
 				proven++
