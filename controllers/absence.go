@@ -40,7 +40,7 @@ func absenceMessage(system v1.QueueType, snapshot queue.Snapshot) string {
 func quotedNames(names []string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
+		quoted[i] = brief(fmt.Sprintf("%q", name), mostOfName)
 	}
 	return listed(quoted)
 }

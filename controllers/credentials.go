@@ -66,7 +66,7 @@ func (s *secrets) value(ctx context.Context, namespace string, ref v1.SecretKeyR
 	value := strings.TrimSpace(string(data))
 	if value == "" {
 		return "", &problem{reason: v1.ReasonSecretKeyMissing, class: missing,
-			message: fmt.Sprintf("key %q of Secret %q is empty (%s)", ref.Key, ref.Name, field)}
+			message: fmt.Sprintf("key %q of Secret %q is empty: put the value in (%s)", ref.Key, ref.Name, field)}
 	}
 	return value, nil
 }

@@ -76,7 +76,7 @@ var objectGauges = []objectGauge{
 		func(m measurement) (float64, bool) { return m.latency.Seconds(), m.queueKnown }),
 	newObjectGauge("worker_processes", "Worker processes with a fresh heartbeat.",
 		func(m measurement) (float64, bool) { return float64(m.live), m.queueKnown && m.heartbeats }),
-	newObjectGauge("silent_workers", "Dynos and processes that nobody hears, and for which a stop waits.",
+	newObjectGauge("silent_workers", "Dynos and processes that nobody hears, and for which a stop waits; 1 for all dynos that cannot be told by name.",
 		func(m measurement) (float64, bool) { return float64(m.silent), m.queueKnown && m.heartbeats }),
 	newObjectGauge("queue_pushed", "1 if Redis pushes the queue's changes, 0 if it is only polled.",
 		func(m measurement) (float64, bool) { return oneIf(m.pushed), m.queueKnown }),

@@ -116,8 +116,9 @@ func (s *scope) workersCondition() condition {
 		return no(v1.ReasonOrphansAbandoned, "%d jobs were left by workers that died, and %d starts did not recover them, so they start workers no more: "+
 			"have the workers recover them, or remove them", snapshot.Orphans, rescueStarts)
 	case snapshot.Unwatched && snapshot.NotPushed != "":
-		return no(v1.ReasonJobsUnseen, "workers are started but not stopped: Redis does not show which jobs run, and %s. Allow the operator's user "+
-			"CLIENT TRACKING (+client|tracking, Redis 6 or later), or have Redis show the jobs that run: spec.queue.list.processingKeys, or Celery's task_acks_late", snapshot.NotPushed)
+		return no(v1.ReasonJobsUnseen, "workers are started but not stopped: Redis does not show which jobs run, and %s. "+
+			"Have Redis tell the operator of changes (CLIENT TRACKING: Redis 6 or later, the right +client|tracking, a free connection, and no proxy that swallows pushes), "+
+			"or have Redis show the jobs that run: spec.queue.list.processingKeys, or Celery's task_acks_late", snapshot.NotPushed)
 	case !snapshot.Heartbeats:
 		return unknown(v1.ReasonWorkersNotObservable, "Redis does not show the workers of a queue of type %s", s.object.Spec.Queue.Type)
 	case snapshot.Elsewhere && m.quantity != nil && *m.quantity > 0:
@@ -128,6 +129,9 @@ func (s *scope) workersCondition() condition {
 		return s.silentCondition()
 	case snapshot.Live() > 0:
 		return yes(v1.ReasonWorkersHeard, "worker processes are heard")
+	}
+	if m.quantity == nil || *m.quantity > 0 {
+		return yes(v1.ReasonWorkersOff, "no worker process is heard")
 	}
 	return yes(v1.ReasonWorkersOff, "no worker process is running")
 }
@@ -153,8 +157,14 @@ func (s *scope) whyUnserved() *condition {
 
 // shortened cuts a text, which may have names out of Redis or a message of Heroku's in it, to what an
 // event can hold.
-func shortened(text string) string {
-	const most = 1000
+func shortened(text string) string { return brief(text, 1000) }
+
+// mostOfName is how many bytes of a name out of Redis, and mostOfWords how many of a message of Heroku's, stand
+// in a message: the cure comes after them, and must not be cut off.
+const mostOfName, mostOfWords = 60, 200
+
+// brief cuts a text to at most so many bytes, and a sign that something is missing.
+func brief(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}

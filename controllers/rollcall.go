@@ -290,22 +290,34 @@ func (r *Reconciler) callRoll(ctx context.Context, s *scope) {
 
 // silentCondition says who keeps a stop back.
 func (s *scope) silentCondition() condition {
-	absent, why := s.absent(), "Heroku shows them as running, so they may be at work"
-	if s.memory.roll.failure != "" {
-		why = "whether they run could not be asked: " + s.memory.roll.failure
+	return no(v1.ReasonWorkersSilent, "the queue is idle and the dynos are kept, %s; %s: restart them (heroku ps:restart), "+
+		"see that they use this Redis and serve these queues, or set the annotation %s to a time until which they do not count",
+		s.whoIsSilent(), s.whatHerokuSays(), v1.AnnotationIgnoreSilentUntil)
+}
+
+func (s *scope) whoIsSilent() string {
+	if len(s.crew().heard) == 0 && len(s.snapshot.Silent) == 0 {
+		return fmt.Sprintf("since none of the %d dynos is heard in this Redis", *s.memory.quantity)
 	}
+	absent := s.absent()
 	names := make([]string, len(absent))
 	for i, a := range absent {
-		names[i] = a.name + " (not heard since it was started)"
+		name := brief(a.name, mostOfName)
+		names[i] = name + " (not heard since it was started)"
 		if !a.lastHeard.IsZero() {
-			names[i] = fmt.Sprintf("%s (last heard at %s)", a.name, a.lastHeard.UTC().Format(time.RFC3339))
+			names[i] = fmt.Sprintf("%s (last heard at %s)", name, a.lastHeard.UTC().Format(time.RFC3339))
 		}
 	}
-	who := listed(names)
-	if len(s.crew().heard) == 0 && len(s.snapshot.Silent) == 0 {
-		who = fmt.Sprintf("none of the %d dynos is heard in this Redis", *s.memory.quantity)
+	return "because of " + listed(names)
+}
+
+// whatHerokuSays tells what Heroku's list of dynos says of those who are silent.
+func (s *scope) whatHerokuSays() string {
+	switch roll := s.memory.roll; {
+	case roll.failure != "":
+		return "whether they run could not be asked: " + brief(roll.failure, mostOfWords)
+	case roll.vouches(s.now, s.snapshot.IdleSince):
+		return "Heroku shows them as running, so they may be at work"
 	}
-	return no(v1.ReasonWorkersSilent, "the queue is idle and the dynos are kept, because of %s; %s: restart them (heroku ps:restart), "+
-		"see that they use this Redis and serve these queues, or set the annotation %s to a time until which they do not count",
-		who, why, v1.AnnotationIgnoreSilentUntil)
+	return "they may be at work, and Heroku has not been asked yet whether they run"
 }

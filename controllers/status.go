@@ -303,7 +303,7 @@ func (s *scope) queueCondition() condition {
 
 // howRead says how changes of the queue are noticed.
 func (s *scope) howRead() string {
-	period := s.object.Spec.PollPeriodSeconds
+	period := int(s.snapshot.Period.Seconds())
 	switch {
 	case s.snapshot.Pushed:
 		return fmt.Sprintf("Redis pushes the queue's changes, and it is read every %d s", period)

@@ -132,7 +132,7 @@ func (s settings) manager() ctrl.Options {
 	}
 }
 
-// cacheSyncTimeout is longer than any API server is away: until then /readyz says what is missing.
+// cacheSyncTimeout is longer than any API server is away: until then /readyz/caches says what is missing.
 const cacheSyncTimeout = 30 * 24 * time.Hour
 
 func ownNamespaces() string { return cmp.Or(os.Getenv("WATCH_NAMESPACES"), os.Getenv("POD_NAMESPACE")) }

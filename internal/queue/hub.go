@@ -151,6 +151,7 @@ func (h *Hub) Snapshot(id string) Snapshot {
 	snapshot := known.tracker.snapshot
 	snapshot.IdleSince = known.tracker.idleAfterGap(snapshot.IdleSince)
 	snapshot.Pushed, snapshot.NotPushed = h.watch.pushed, h.watch.why
+	snapshot.Period = h.period(known)
 	return snapshot
 }
 
@@ -322,11 +323,19 @@ func (h *Hub) delay(l *look) time.Duration {
 	case l.broken:
 		delay = min(longestRetry, time.Second<<min(h.failures-1, 4))
 	case h.watch.distrusted:
-		delay = min(delay, unpushedPeriod)
+		delay = h.period(l.owner)
 	case l.owner.tracker.snapshot.awaitsWorkers():
 		delay = min(delay, bootingPeriod)
 	}
 	return delay
+}
+
+// period is the time between two looks of an owner, when all is well with the reading of its queues.
+func (h *Hub) period(o *owner) time.Duration {
+	if h.watch.distrusted {
+		return min(o.spec.Period, unpushedPeriod)
+	}
+	return o.spec.Period
 }
 
 func (h *Hub) untilNext(now time.Time) time.Duration {

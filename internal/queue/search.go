@@ -19,7 +19,7 @@ const (
 	// searchMembers is how many names are read of a register, and kept.
 	searchMembers = 100
 	// existingNames is how many names a person reads, and existingBytes how much of each.
-	existingNames = 8
+	existingNames = 5
 	existingBytes = 64
 	// comparedNames is how many of the names that were asked for the others are compared with.
 	comparedNames = 8

@@ -27,6 +27,8 @@ type Snapshot struct {
 	// Pushed says whether Redis tells of changes as they happen; if not, NotPushed may say why.
 	Pushed    bool
 	NotPushed string
+	// Period is the longest time between two looks now.
+	Period time.Duration
 }
 
 // Known says whether the snapshot tells the state of the queues.
