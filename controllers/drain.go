@@ -142,9 +142,10 @@ func (s *scope) refuseDrain(why string) {
 }
 
 // drainOn looks how far the drain has come, and tells workers that do not know of it: new ones, and
-// those whose signal was lost. On doubt whose workers they are nobody is told.
+// those whose signal was lost. On doubt whose workers they are nobody is told. A Redis that does not answer is left to
+// the Hub: whoever waited for its answer here would keep a worker of the controller from other tenants' wakes.
 func (r *Reconciler) drainOn(ctx context.Context, s *scope) {
-	if s.memory.hub == nil || s.memory.quantity == nil || !r.lookAgain(ctx, s) {
+	if s.memory.hub == nil || s.memory.quantity == nil || s.queueProblem != nil || !r.lookAgain(ctx, s) {
 		return
 	}
 	if s.memory.drainProblem = nil; !s.draining() || !s.memory.quieting.proven || !s.untold() {

@@ -75,10 +75,11 @@ func (s *scope) leavesDrift() bool {
 	return !s.draining() && d.foreign && (s.object.Spec.DriftPolicy == v1.DriftReport || d.contested(s.now))
 }
 
-// noteDrift tells of a quantity that somebody else has changed.
+// noteDrift tells of a quantity that somebody else has changed. After a lost stop the change may be the
+// operator's own: Heroku carries the stop out late.
 func (r *Reconciler) noteDrift(s *scope, formation heroku.Formation) {
 	known := s.memory.quantity
-	if known == nil || s.memory.uncertain || *known == formation.Quantity {
+	if known == nil || s.memory.uncertain || s.memory.lost.open() || *known == formation.Quantity {
 		return
 	}
 	r.tell(s, normal, v1.ReasonDrift, "Read", fmt.Sprintf("somebody else changed the quantity of %s from %d to %d",

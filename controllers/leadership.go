@@ -16,7 +16,7 @@ const LeaseMargin = stopDeadline + time.Second
 // replica starts workers, for which it needs nothing but Redis and Heroku, and stops none, since a successor
 // may have begun and started some.
 type Leadership struct {
-	patience time.Duration
+	patience, deadline time.Duration
 
 	mu      sync.Mutex
 	renewed time.Time // before the last renewal that succeeded
@@ -27,7 +27,7 @@ const renewalsMissed = 5
 
 // NewLeadership knows a lease that is renewed every retryPeriod, and lost when that fails for renewDeadline.
 func NewLeadership(retryPeriod, renewDeadline time.Duration) *Leadership {
-	return &Leadership{patience: min(renewalsMissed*retryPeriod, renewDeadline)}
+	return &Leadership{patience: min(renewalsMissed*retryPeriod, renewDeadline), deadline: renewDeadline}
 }
 
 // Watch returns a lock that tells of its renewals.
@@ -36,13 +36,15 @@ func (l *Leadership) Watch(lock resourcelock.Interface) resourcelock.Interface {
 }
 
 // Fresh reports whether the lease was renewed not long ago. Without leader election it always was.
-func (l *Leadership) Fresh() bool {
-	if l == nil {
-		return true
-	}
+func (l *Leadership) Fresh() bool { return l == nil || l.renewedWithin(l.patience) }
+
+// Held reports whether the lease is certain to be held for another LeaseMargin.
+func (l *Leadership) Held() bool { return l == nil || l.renewedWithin(l.deadline) }
+
+func (l *Leadership) renewedWithin(age time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.renewed.IsZero() && time.Since(l.renewed) < l.patience
+	return !l.renewed.IsZero() && time.Since(l.renewed) < age
 }
 
 func (l *Leadership) note(renewed time.Time) {
@@ -82,8 +84,9 @@ func (w *watchedLock) noting(record resourcelock.LeaderElectionRecord, write fun
 const stopRecheck = 2 * time.Second
 
 // stopPermitted reports whether a stop may be made at all: the object is to be released when it goes, and nobody else
-// leads.
+// leads. The stop at the end of a drain is the first half of a start where jobs wait: it needs no more than the lease.
 func (r *Reconciler) stopPermitted(ctx context.Context, s *scope) bool {
-	s.stopHeld = !r.options.Leadership.Fresh() || !r.ensureFinalizer(ctx, s)
+	leads := r.options.Leadership.Fresh() || (s.jobsAwaitStop() && r.options.Leadership.Held())
+	s.stopHeld = !leads || !r.ensureFinalizer(ctx, s)
 	return !s.stopHeld
 }

@@ -118,6 +118,9 @@ func (r *Reconciler) observeFormation(ctx context.Context, s *scope) {
 	s.watchUnserved()
 	s.decide()
 	known := m.target
+	if known == nil {
+		r.unclaim(s)
+	}
 	notMine := r.adopt(ctx, s)
 	if must, maxAge := r.mustRead(s); must && (notMine != nil || !s.startsFirst()) {
 		r.readFormation(ctx, s, maxAge)
@@ -167,8 +170,35 @@ func isOf(target *v1.Target, spec v1.HerokuSpec) bool {
 // reads once before: more dynos may run than it was told of.
 func (s *scope) startsFirst() bool {
 	m := s.memory
-	return s.wantsStart() && s.mayStart() && (m.quantity != nil || m.retries.failures > 0)
+	known := m.quantity != nil && !s.mayRunMore()
+	return s.wantsStart() && s.mayStart() && (known || m.retries.failures > 0)
 }
+
+// leftoverPatience is how long after Heroku told the quantity a process may be heard whose dyno was stopped before:
+// Heroku's SIGKILL comes 30 s after the SIGTERM.
+const leftoverPatience = 40 * time.Second
+
+// mayRunMore reports whether more dynos may run than are known of, since a person has started some: more are heard,
+// or the quantity should do and nothing has vouched for it for a while. An absolute PATCH would stop those dynos
+// without proof, so a start reads once before. After a lost stop a read vouches for nothing.
+func (s *scope) mayRunMore() bool {
+	m := s.memory
+	if m.quantity == nil || m.lost.open() {
+		return false
+	}
+	heard := map[string]bool{}
+	for _, process := range s.snapshot.Processes {
+		if process.Dyno != "" && s.snapshot.HeardAfter(process, m.readAt.Add(leftoverPatience)) {
+			heard[process.Dyno] = true
+		}
+	}
+	desired := s.decision.Desired
+	unconfirmed := !m.uncertain && !m.confirmed && desired != nil && *desired <= *m.quantity
+	return len(heard) > *m.quantity || unconfirmed
+}
+
+// awaited reports whether jobs wait for dynos, or dynos must run, whatever else keeps the decision open.
+func (s *scope) awaited() bool { return s.decision.Reason.Active() || s.jobsWait() }
 
 // rest keeps the last problem for as long as nothing is tried because of it, or nothing is known.
 func (s *scope) rest() {
@@ -241,10 +271,12 @@ func (s *scope) unservedForLong() bool {
 func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 	m := s.memory
 	switch {
-	case m.quantity == nil && s.decision.Reason.Active():
+	case m.quantity == nil && s.awaited():
 		return !s.now.Before(m.retries.lookAt), adoptionAge
 	case m.quantity == nil:
 		return !s.now.Before(m.retries.restAt), adoptionAge
+	case s.wantsStart() && s.mayRunMore():
+		return !s.now.Before(m.retries.lookAt), 0
 	case s.now.Before(m.retries.restAt):
 		return false, 0
 	case m.uncertain || m.retries.failures > 0:
@@ -275,7 +307,7 @@ const (
 func (s *scope) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	m, bound := s.memory, usualRead
 	switch {
-	case !s.decision.Reason.Active():
+	case !s.awaited():
 		ctx = s.unhurried(ctx)
 	case m.target == nil: // nothing can be started without the answer
 	case m.quantity == nil:
@@ -290,7 +322,7 @@ func (s *scope) readContext(ctx context.Context) (context.Context, context.Cance
 func (s *scope) readPriority() heroku.Priority {
 	m := s.memory
 	switch {
-	case s.decision.Reason.Active() && (m.quantity == nil || s.outdated() || s.unservedForLong() || m.lost.open() || m.standstill.overdue(s.now, m.readAt)),
+	case s.awaited() && (m.quantity == nil || (s.wantsStart() && s.mayRunMore()) || s.outdated() || s.unservedForLong() || m.lost.open() || m.standstill.overdue(s.now, m.readAt)),
 		s.jobsAwaitStop():
 		return heroku.Wake
 	case m.uncertain:

@@ -59,7 +59,8 @@ func (s *scope) leaves() *v1.Target {
 
 // release leaves a target by the deletion policy. A problem means: not yet.
 func (r *Reconciler) release(ctx context.Context, s *scope, client *heroku.Client, target *v1.Target) *problem {
-	if s.drainsAt(target) {
+	// Another owner ends the drain by itself, and need not interrupt a job for that.
+	if s.drainsAt(target) && !r.takenOver(ctx, s, target) {
 		if p := r.leaveDrain(ctx, s, client, target); p != nil {
 			return p
 		}

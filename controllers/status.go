@@ -157,7 +157,7 @@ func (r *Reconciler) next(s *scope) time.Duration {
 	if m.retries.failures > 0 {
 		at = append(at, m.retries.restAt)
 	}
-	if s.decision.Reason.Active() {
+	if s.awaited() {
 		at = append(at, m.retries.wakeAt, m.retries.lookAt)
 	}
 	if !m.unservedSince.IsZero() {

@@ -169,11 +169,19 @@ func (r *Reconciler) recorded(ctx context.Context, me claimant, target *v1.Targe
 	var found []claimant
 	for i := range all.Items {
 		other := claimantOf(&all.Items[i])
-		if other.uid != me.uid && !isDeleted(&all.Items[i]) && !r.claims.left(other.name, keyOf(target)) {
+		stays := isOf(all.Items[i].Status.Target, all.Items[i].Spec.Heroku) && !isDeleted(&all.Items[i])
+		if other.uid != me.uid && stays && !r.claims.left(other.name, keyOf(target)) {
 			found = append(found, other)
 		}
 	}
 	return found, nil
+}
+
+// unclaim ends the claim of an object whose spec names no process type that Heroku shows.
+func (r *Reconciler) unclaim(s *scope) {
+	for _, other := range r.claims.drop(s.name) {
+		r.wakeups.enqueue(other, false)
+	}
 }
 
 // targetField indexes QueueScalers by the target in their status.

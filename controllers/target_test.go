@@ -153,9 +153,10 @@ func TestReadPriority(t *testing.T) {
 		want   heroku.Priority
 	}{
 		"nothing to do":             {func(s *scope) { s.snapshot.Depth = 0 }, heroku.Drift},
-		"busy":                      {func(*scope) {}, heroku.Drift},
+		"busy":                      {func(s *scope) { s.memory.confirmed = true }, heroku.Drift},
+		"busy, nothing vouches":     {func(*scope) {}, heroku.Wake},
 		"busy, not known":           {func(s *scope) { s.memory.quantity = nil }, heroku.Wake},
-		"busy, nobody heard":        {func(s *scope) { s.memory.unservedSince = epoch.Add(-blindPatience) }, heroku.Wake},
+		"busy, nobody heard":        {func(s *scope) { s.memory.confirmed, s.memory.unservedSince = true, epoch.Add(-blindPatience) }, heroku.Wake},
 		"busy, somebody scaled":     {func(s *scope) { s.news = news{formation: true, quantity: ptr.To(0)} }, heroku.Wake},
 		"idle, somebody scaled":     {func(s *scope) { s.snapshot.Depth, s.news = 0, news{formation: true} }, heroku.Drift},
 		"idle, not known":           {func(s *scope) { s.snapshot.Depth, s.memory.quantity = 0, nil }, heroku.Drift},

@@ -9,8 +9,9 @@ import (
 	v1 "github.com/queuescaler/queuescaler/api/v1"
 )
 
-// seldom has the queue be polled so seldom that only a push can start workers within a spec.
-func seldom(s *v1.QueueScaler) { s.Spec.PollPeriodSeconds = 300 }
+// seldom has the queue be polled so seldom that only a push can start workers within a spec. Nobody has used the
+// queue yet.
+func seldom(s *v1.QueueScaler) { s.Spec.PollPeriodSeconds, s.Spec.Queue.MayBeAbsent = 300, true }
 
 var _ = Describe("a push from Redis", func() {
 	It("starts workers for a job", func(ctx SpecContext) {
