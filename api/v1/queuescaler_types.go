@@ -289,7 +289,8 @@ type HerokuSpec struct {
 	// +optional
 	AllowWeb bool `json:"allowWeb,omitempty"`
 
-	// apiKeySecretRef names a Secret's key with a Heroku API token. Scope write is enough.
+	// apiKeySecretRef names a Secret's key with a Heroku API token. Scope write is enough, but for
+	// spec.redis.urlFrom.herokuConfigVar.
 	// +required
 	APIKeySecretRef SecretKeyRef `json:"apiKeySecretRef"`
 

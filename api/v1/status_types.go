@@ -52,8 +52,9 @@ type QueueScalerStatus struct {
 	// +optional
 	IdleStartTime *metav1.Time `json:"idleStartTime,omitempty"`
 
-	// drainStartTime is when the worker processes were told to take no more jobs. It stays until the
-	// dynos have been stopped, whatever happens meanwhile, since nothing else makes them take jobs again.
+	// drainStartTime is when the operator began to tell the worker processes to take no more jobs, or found
+	// that they take none. It stays until the dynos have been stopped, unless no worker process turns
+	// out to be quiet.
 	// +optional
 	DrainStartTime *metav1.Time `json:"drainStartTime,omitempty"`
 
@@ -197,7 +198,6 @@ const (
 	ReasonQueueNotFound       = "QueueNotFound" // and of Active
 	ReasonSecretNotFound      = "SecretNotFound"
 	ReasonSecretKeyMissing    = "SecretKeyMissing"
-	ReasonSecretInvalid       = "SecretInvalid"
 
 	// Of FormationSynced.
 	ReasonSynced              = "Synced"
