@@ -49,6 +49,9 @@ func TestLeadership(t *testing.T) {
 		_ = watched.Update(t.Context(), mine)
 		time.Sleep(time.Second)
 		expect(false, "after 10 s without")
+		if !leadership.Held() {
+			t.Error("the lease is not held for as long as it may be renewed")
+		}
 		inner.failure, inner.takes = nil, 8*time.Second
 		_ = watched.Update(t.Context(), mine)
 		expect(true, "after a slow renewal")

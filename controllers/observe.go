@@ -174,10 +174,6 @@ func (s *scope) startsFirst() bool {
 	return s.wantsStart() && s.mayStart() && (known || m.retries.failures > 0)
 }
 
-// leftoverPatience is how long after Heroku told the quantity a process may be heard whose dyno was stopped before:
-// Heroku's SIGKILL comes 30 s after the SIGTERM.
-const leftoverPatience = 40 * time.Second
-
 // mayRunMore reports whether more dynos may run than are known of, since a person has started some: more are heard,
 // or the quantity should do and nothing has vouched for it for a while. An absolute PATCH would stop those dynos
 // without proof, so a start reads once before. After a lost stop a read vouches for nothing.
@@ -186,9 +182,14 @@ func (s *scope) mayRunMore() bool {
 	if m.quantity == nil || m.lost.open() {
 		return false
 	}
+	// What a stop of the operator's own left behind may be heard until Heroku's SIGKILL, 30 s later.
+	told := m.readAt
+	if m.vouchedUntil.After(told) {
+		told = m.vouchedUntil
+	}
 	heard := map[string]bool{}
 	for _, process := range s.snapshot.Processes {
-		if process.Dyno != "" && s.snapshot.HeardAfter(process, m.readAt.Add(leftoverPatience)) {
+		if process.Dyno != "" && s.snapshot.HeardAfter(process, told) {
 			heard[process.Dyno] = true
 		}
 	}
