@@ -170,8 +170,7 @@ func isOf(target *v1.Target, spec v1.HerokuSpec) bool {
 // reads once before: more dynos may run than it was told of.
 func (s *scope) startsFirst() bool {
 	m := s.memory
-	known := m.quantity != nil && !s.mayRunMore()
-	return s.wantsStart() && s.mayStart() && (known || m.retries.failures > 0)
+	return s.wantsStart() && s.mayStart() && !s.mayRunMore() && (m.quantity != nil || m.retries.failures > 0)
 }
 
 // mayRunMore reports whether more dynos may run than are known of, since a person has started some: more are heard,
@@ -276,8 +275,8 @@ func (r *Reconciler) mustRead(s *scope) (must bool, maxAge time.Duration) {
 		return !s.now.Before(m.retries.lookAt), adoptionAge
 	case m.quantity == nil:
 		return !s.now.Before(m.retries.restAt), adoptionAge
-	case s.wantsStart() && s.mayRunMore():
-		return !s.now.Before(m.retries.lookAt), 0
+	case s.wantsStart() && s.mayStart() && s.mayRunMore():
+		return true, 0
 	case s.now.Before(m.retries.restAt):
 		return false, 0
 	case m.uncertain || m.retries.failures > 0:

@@ -51,9 +51,8 @@ type roll struct {
 type crew struct {
 	processType string
 	quantity    int
-	// heard are the names of dynos of which a process is heard, or of hosts where no name is a dyno's.
+	// heard are the names of dynos of which a process is heard.
 	heard map[string]bool
-	named bool
 	// silent are the processes that ceased to be heard.
 	silent []queue.Silent
 }
@@ -64,55 +63,35 @@ type absentee struct {
 	lastHeard time.Time // zero for never
 }
 
-// cedarName is the name of a dyno, as in worker.1, and firName the same for Heroku's Fir generation, as in
-// worker-23z34x56y-w78k9.
-var (
-	cedarName = regexp.MustCompile(`^[-\w]+\.[1-9][0-9]*$`)
-	firName   = regexp.MustCompile(`^[-\w]+-[0-9a-z]{6,12}-[0-9a-z]{5}$`)
-)
+// cedarName is the name of a dyno, as in worker.1. On Heroku's Fir generation names are random, as in
+// worker-23z34x56y-w78k9, and only Heroku's list tells which there are.
+var cedarName = regexp.MustCompile(`^[-\w]+\.[1-9][0-9]*$`)
 
-// crew takes from the snapshot who is heard. A tag tells this app's processes from those of others.
+// crew takes from the snapshot who is heard. A tag tells this app's processes from those of others. A process
+// without a dyno's name, on a laptop for example, speaks for no dyno.
 func (s *scope) crew() crew {
 	spec := s.object.Spec
 	c := crew{processType: spec.Heroku.ProcessType, quantity: *s.memory.quantity, heard: map[string]bool{}}
-	tag, hosts := spec.Drain.ProcessTag, map[string]bool{}
+	tag := spec.Drain.ProcessTag
 	for _, process := range s.snapshot.Processes {
-		switch {
-		case !process.Fresh() || (tag != "" && process.Tag != tag):
-		case process.Dyno != "":
-			c.heard[process.Dyno], c.named = true, true
-		case hostOf(process.Identity) != "":
-			hosts[hostOf(process.Identity)] = true
+		if process.Dyno != "" && process.Fresh() && (tag == "" || process.Tag == tag) {
+			c.heard[process.Dyno] = true
 		}
 	}
-	if !c.named {
-		c.heard = hosts
-	}
 	for _, process := range s.snapshot.Silent {
-		mine := tag == "" || process.Tag == "" || process.Tag == tag
-		if mine && (process.Dyno != "" || (!c.named && hostOf(process.Identity) != "")) {
+		if process.Dyno != "" && (tag == "" || process.Tag == "" || process.Tag == tag) {
 			c.silent = append(c.silent, process)
 		}
 	}
 	return c
 }
 
-// hostOf is the host in the identity of a process whose dyno is not known; empty for a dyno of another process
-// type.
-func hostOf(identity string) string {
-	host, _, _ := strings.Cut(identity, ":")
-	if cedarName.MatchString(host) || firName.MatchString(host) {
-		return ""
-	}
-	return host
-}
-
 // unheard are the dynos that nobody hears, as far as their quantity tells.
 func (c crew) unheard() []absentee {
-	var absent []absentee
 	if len(c.heard) > 0 && !slices.ContainsFunc(slices.Collect(maps.Keys(c.heard)), cedarName.MatchString) {
-		return c.short(c.quantity)
+		return []absentee{{name: unlisted}}
 	}
+	var absent []absentee
 	for number := range c.quantity {
 		if name := fmt.Sprintf("%s.%d", c.processType, number+1); !c.heard[name] {
 			absent = append(absent, absentee{name: name})
@@ -121,30 +100,18 @@ func (c crew) unheard() []absentee {
 	return absent
 }
 
+// unlisted stands for dynos whose names are random: who of them is absent only Heroku's list can tell.
+const unlisted = "dynos that Heroku has yet to list"
+
 // unheardOf are the dynos of Heroku's list that run, and that nobody hears.
 func (c crew) unheardOf(list []heroku.Dyno) []absentee {
 	var absent []absentee
-	running := 0
 	for _, dyno := range list {
-		if dyno.Runs() {
-			running++
-			if !c.heard[dyno.Name] {
-				absent = append(absent, absentee{name: dyno.Name})
-			}
+		if dyno.Runs() && !c.heard[dyno.Name] {
+			absent = append(absent, absentee{name: dyno.Name})
 		}
 	}
-	if len(c.heard) > 0 && !c.named {
-		return c.short(running)
-	}
 	return absent
-}
-
-// short counts dynos that cannot be told by their names.
-func (c crew) short(running int) []absentee {
-	if missing := running - len(c.heard); missing > 0 {
-		return []absentee{{name: fmt.Sprintf("%d of %d dynos", missing, running)}}
-	}
-	return nil
 }
 
 // absent are those who keep a stop back, in the idle spell that began at spell.
@@ -297,7 +264,7 @@ func (s *scope) silentCondition() condition {
 
 func (s *scope) whoIsSilent() string {
 	if len(s.crew().heard) == 0 && len(s.snapshot.Silent) == 0 {
-		return fmt.Sprintf("since none of the %d dynos is heard in this Redis", *s.memory.quantity)
+		return fmt.Sprintf("since none of the %d dynos is heard in this Redis by its name, which Sidekiq takes from the environment variable DYNO", *s.memory.quantity)
 	}
 	absent := s.absent()
 	names := make([]string, len(absent))
