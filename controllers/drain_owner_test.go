@@ -222,14 +222,9 @@ func TestAReadAfterALostStopVouchesForNothing(t *testing.T) {
 	e.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = stop() })
 	w.heroku.Inject(e.scaling(simulator.Fault{Effect: simulator.Reset, Times: 1}))
-	var lost bool
-	defer w.heroku.AfterRequest(func(r simulator.Request) {
-		if r.Method == http.MethodPatch && r.Token == e.tokenName() && !lost {
-			lost = true
-			e.push("default")
-		}
-	})()
-	e.create(plainList)
+	e.create(plainList, reportDrift)
+	e.awaitHeroku(func() bool { return e.patches() >= 1 }, "the stop, whose answer is lost")
+	e.push("default")
 	e.awaitHeroku(func() bool { return e.patches() >= 2 }, "the job should start workers, whatever is believed")
 	e.Expect(w.heroku.Scale(e.app, "worker", 0)).To(Succeed()) // late
 	e.awaitQuantity(2)
