@@ -42,12 +42,7 @@ func (q quieting) disproven(now time.Time) bool {
 
 // awaited is what is known at now, when jobs wait or do not.
 func (q quieting) awaited(now time.Time, waiting bool) quieting {
-	switch {
-	case !waiting:
-		q.wantedSince = time.Time{}
-	case q.wantedSince.IsZero():
-		q.wantedSince = now
-	}
+	q.wantedSince = since(q.wantedSince, now, waiting)
 	return q
 }
 

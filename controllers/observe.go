@@ -181,10 +181,17 @@ func (s *scope) mayRunMore() bool {
 	if m.quantity == nil || m.lost.open() {
 		return false
 	}
-	// What a stop of the operator's own left behind may be heard until Heroku's SIGKILL, 30 s later.
-	told := m.readAt
-	if m.vouchedUntil.After(told) {
-		told = m.vouchedUntil
+	desired := s.decision.Desired
+	unconfirmed := !m.uncertain && !m.confirmed && desired != nil && *desired <= *m.quantity
+	return unconfirmed || s.dynosHeard() > *m.quantity
+}
+
+// dynosHeard counts the dynos of which a process was heard after Heroku last told the quantity. What a stop of the
+// operator's own left behind does not count: it may be heard until Heroku's SIGKILL, 30 s later.
+func (s *scope) dynosHeard() int {
+	told := s.memory.readAt
+	if stopped := s.memory.vouchedUntil; stopped.After(told) {
+		told = stopped
 	}
 	heard := map[string]bool{}
 	for _, process := range s.snapshot.Processes {
@@ -192,9 +199,7 @@ func (s *scope) mayRunMore() bool {
 			heard[process.Dyno] = true
 		}
 	}
-	desired := s.decision.Desired
-	unconfirmed := !m.uncertain && !m.confirmed && desired != nil && *desired <= *m.quantity
-	return len(heard) > *m.quantity || unconfirmed
+	return len(heard)
 }
 
 // awaited reports whether jobs wait for dynos, or dynos must run, whatever else keeps the decision open.
@@ -252,12 +257,7 @@ func (s *scope) watchUnserved() {
 		m.standstill = m.standstill.after(s.now, s.snapshot.Depth)
 	}
 	unserved := running && s.queueProblem == nil && s.snapshot.Heartbeats && s.snapshot.Depth > 0 && s.snapshot.Live() == 0
-	switch {
-	case !unserved:
-		m.unservedSince, m.crashed = time.Time{}, false
-	case m.unservedSince.IsZero():
-		m.unservedSince = s.now
-	}
+	m.unservedSince, m.crashed = since(m.unservedSince, s.now, unserved), m.crashed && unserved
 }
 
 func (s *scope) unservedForLong() bool {

@@ -188,11 +188,10 @@ func (r roll) asked(last roll, c crew, now, spell time.Time) roll {
 }
 
 // died reports whether a list that was asked for at some time proves that a silent process is dead: its
-// dyno does not run, or was started again since. Where its dyno is not known all were.
+// dyno does not run, or was started again since.
 func died(process queue.Silent, list []heroku.Dyno, asked time.Time) bool {
 	return !slices.ContainsFunc(list, func(dyno heroku.Dyno) bool {
-		mayBeIts := process.Dyno == "" || dyno.Name == process.Dyno
-		return mayBeIts && dyno.Runs() && !replaced(process, dyno, asked)
+		return dyno.Name == process.Dyno && dyno.Runs() && !replaced(process, dyno, asked)
 	})
 }
 
