@@ -278,15 +278,17 @@ func (h *Hub) takeIn(looks []*look) {
 // which process it is, an owner that was listened to since its last look is sure that it is the same: a
 // server that ends breaks both connections.
 func (h *Hub) noteRenewal(looks []*look) {
+	found := sameServer
 	for _, l := range looks {
-		if l.renewal == sameServer {
-			continue
-		}
-		for _, owner := range h.owners {
-			last := owner.tracker.snapshot
-			if !last.End.IsZero() && (l.renewal == otherServer || !owner.heardSince(last.Start)) {
-				owner.tracker.lost = true
-			}
+		found = max(found, l.renewal)
+	}
+	if found == sameServer {
+		return
+	}
+	for _, owner := range h.owners {
+		last := owner.tracker.snapshot
+		if !last.End.IsZero() && (found == otherServer || !owner.heardSince(last.Start)) {
+			owner.tracker.lost = true
 		}
 	}
 }
